@@ -1,0 +1,112 @@
+# rmfs: many programs write one big file at once. `make help` lists the targets.
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+DESTDIR ?=
+CC ?= cc
+CFLAGS ?= -O2 -g
+BUILD ?= build
+VARIANT ?= release
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
+
+# ---- variants: one rule, one folder each ------------------------------------
+O := $(BUILD)$(if $(filter release,$(VARIANT)),,/$(VARIANT))
+flags_release :=
+flags_asan := -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
+flags_tsan := -fsanitize=thread
+flags_coverage := --coverage -O0
+ifeq ($(filter $(VARIANT),release asan tsan coverage),)
+$(error VARIANT is release, asan, tsan or coverage)
+endif
+
+WARN := -Wall -Wextra -Wshadow -Wvla -Wconversion -Wstrict-prototypes \
+	-Wmissing-prototypes $(if $(WERROR),-Werror)
+ALL_CPPFLAGS := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Iinclude -Isrc \
+	-DRMFS_VERSION='"$(VERSION)"' $(CPPFLAGS)
+ALL_CFLAGS := -std=gnu11 -pthread $(WARN) $(CFLAGS) $(flags_$(VARIANT))
+ALL_LDFLAGS := -pthread $(LDFLAGS) $(flags_$(VARIANT))
+
+# ---- packages, asked once ---------------------------------------------------
+pkg = $(shell pkg-config $(1) 2>/dev/null)
+FUSE_CFLAGS := $(call pkg,--cflags fuse3)
+FUSE_LIBS := $(call pkg,--libs fuse3)
+CHECK_CFLAGS := $(call pkg,--cflags check)
+CHECK_LIBS := $(call pkg,--libs check)
+INIH_LIBS := -linih
+ISAL_LIBS := -lisal
+
+# ---- what is built ----------------------------------------------------------
+objects = $(patsubst %.c,$(O)/%.o,$(sort $(wildcard $(1:%=%/*.c))))
+CORE := $(call objects,src/core)
+SHARED := $(call objects,src/base src/ledger src/target)
+DAEMON := $(call objects,src/fs src/rmfs)
+TOOL := $(call objects,src/rmfsctl)
+MAINS := $(O)/src/rmfs/main.o $(O)/src/rmfsctl/main.o
+TESTS := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/unit/test_*.c)))
+WRITERS := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/programs/*.c)))
+
+SONAME := libranged_mmap.so.0
+LIB_A := $(O)/libranged_mmap.a
+LIB_SO := $(O)/libranged_mmap.so
+LIB_MAP := src/core/libranged_mmap.map
+
+.PHONY: all
+all: need-build $(O)/rmfs $(O)/rmfsctl $(LIB_A) $(LIB_SO)
+
+# Only these folders get libfuse's include path: a slip elsewhere does not build.
+$(O)/src/fs/%.o $(O)/src/rmfs/%.o: private LAYER := $(FUSE_CFLAGS)
+$(O)/src/core/%.o: private LAYER := -fPIC
+$(O)/tests/unit/%.o: private LAYER := $(CHECK_CFLAGS) $(FUSE_CFLAGS) -Itests/unit
+
+$(O)/%.o: %.c Makefile
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(LAYER) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/rmfs: $(DAEMON) $(SHARED) $(LIB_A)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(FUSE_LIBS) $(INIH_LIBS) $(ISAL_LIBS)
+
+$(O)/rmfsctl: $(TOOL) $(SHARED) $(LIB_A)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ISAL_LIBS)
+
+$(LIB_A): $(CORE)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(LIB_SO): $(CORE) $(LIB_MAP)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,$(SONAME) \
+		$(if $(filter release,$(VARIANT)),-Wl$(comma)-z$(comma)defs) \
+		-Wl,--version-script=$(LIB_MAP) -o $@ $(CORE)
+	$(Q)ln -sf $(@F) $(@D)/$(SONAME)
+comma := ,
+
+# A unit test links everything but the mains.
+$(O)/tests/unit/test_%: $(O)/tests/unit/test_%.o \
+		$(filter-out $(MAINS),$(SHARED) $(DAEMON) $(TOOL)) $(LIB_A)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(FUSE_LIBS) \
+		$(INIH_LIBS) $(ISAL_LIBS)
+
+# Programs with the habits that no packaged program has.
+$(O)/tests/programs/%: $(O)/tests/programs/%.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+.PHONY: tests
+tests: all $(TESTS) $(WRITERS)
+
+.SECONDARY:
+-include $(shell find $(O) -name '*.d' 2>/dev/null)
+
+.PHONY: clean
+clean:
+	rm -rf $(BUILD)
