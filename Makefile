@@ -64,7 +64,7 @@ $(O)/src/fs/%.o $(O)/src/rmfs/%.o: private LAYER := $(FUSE_CFLAGS)
 $(O)/src/core/%.o: private LAYER := -fPIC
 $(O)/tests/unit/%.o: private LAYER := $(CHECK_CFLAGS) $(FUSE_CFLAGS) -Itests/unit
 
-$(O)/%.o: %.c Makefile
+$(O)/%.o: %.c Makefile | need-build
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(LAYER) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -103,6 +103,75 @@ $(O)/tests/programs/%: $(O)/tests/programs/%.o
 
 .PHONY: tests
 tests: all $(TESTS) $(WRITERS)
+
+# ---- the two commands -------------------------------------------------------
+# Each installs what is missing, then starts over: pkg-config knows more now.
+JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+.PHONY: check demo check-unit
+check:
+	@CC='$(CC)' tests/packages.sh install build test
+	+@$(MAKE) --no-print-directory $(JOBS) run-check
+
+demo:
+	@CC='$(CC)' tests/packages.sh install build demo
+	+@$(MAKE) --no-print-directory $(JOBS) run-demo
+
+check-unit:
+	@CC='$(CC)' tests/packages.sh install build test
+	+@$(MAKE) --no-print-directory $(JOBS) run-unit
+
+.PHONY: run-check run-demo run-unit need-build
+run-check: tests
+	@O=$(O) T='$(T)' V='$(V)' tests/run unit mount
+
+run-unit: tests
+	@O=$(O) T='$(T)' V='$(V)' tests/run unit
+
+run-demo: all
+	@O=$(O) tests/demo.sh
+
+need-build:
+	@CC='$(CC)' tests/packages.sh check build
+
+.PHONY: deps
+deps:
+	@CC='$(CC)' tests/packages.sh install build test demo
+
+# ---- reading the code by machine --------------------------------------------
+SOURCES := $(sort $(wildcard include/*.h src/*/*.[ch] tests/*/*.[ch]))
+SCRIPTS := $(sort .ci/run $(wildcard tests/*.sh tests/run tests/mount/*.sh))
+TIDY_FLAGS = $(ALL_CPPFLAGS) $(FUSE_CFLAGS) $(CHECK_CFLAGS) -Itests/unit \
+	-std=gnu11 -Wno-unknown-warning-option
+
+.PHONY: lint run-lint
+lint:
+	@CC='$(CC)' tests/packages.sh install build test lint
+	+@$(MAKE) --no-print-directory $(JOBS) run-lint
+
+run-lint:
+	$(call say,LINT,shell)
+	$(Q)shellcheck -x $(SCRIPTS)
+	$(call say,LINT,cppcheck)
+	$(Q)cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
+		--enable=warning,performance,portability \
+		--suppress=missingIncludeSystem -D_GNU_SOURCE -D__x86_64__ \
+		-Iinclude -Isrc src tests
+	$(call say,LINT,clang-tidy)
+	$(Q)clang-tidy --quiet --warnings-as-errors='*' \
+		$(filter %.c,$(SOURCES)) -- $(TIDY_FLAGS)
+
+.PHONY: help
+help:
+	@echo 'make          build $(BUILD)/rmfs, rmfsctl and libranged_mmap'
+	@echo 'make demo     a download by 8 curls into one file, start to end'
+	@echo 'make check    all tests; T=NAME selects some, V=1 shows their output'
+	@echo 'make deps     install the Debian packages that are missing'
+	@echo 'make lint     shellcheck, cppcheck and clang-tidy'
+	@echo 'make clean    remove $(BUILD)/'
+	@echo
+	@echo 'VARIANT=asan|tsan|coverage builds under $(BUILD)/VARIANT;'
+	@echo 'WERROR=1, V=1 (show commands), CC, CFLAGS, BUILD as usual.'
 
 .SECONDARY:
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
