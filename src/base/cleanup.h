@@ -13,18 +13,18 @@
 #define AUTO_FREE AUTO(auto_free)
 #define AUTO_FD AUTO(auto_close)
 
-#define KEEP(p)                                                                \
-	({                                                                     \
-		__auto_type kept_ = (p);                                       \
-		(p) = NULL;                                                    \
-		kept_;                                                         \
+#define KEEP(p)                          \
+	({                               \
+		__auto_type kept_ = (p); \
+		(p) = NULL;              \
+		kept_;                   \
 	})
 
-#define KEEP_FD(fd)                                                            \
-	({                                                                     \
-		int kept_ = (fd);                                              \
-		(fd) = -1;                                                     \
-		kept_;                                                         \
+#define KEEP_FD(fd)               \
+	({                        \
+		int kept_ = (fd); \
+		(fd) = -1;        \
+		kept_;            \
 	})
 
 static inline void auto_free(void *p)
