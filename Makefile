@@ -34,7 +34,7 @@ ALL_LDFLAGS := -pthread $(LDFLAGS) $(flags_$(VARIANT))
 
 # ---- packages, asked once ---------------------------------------------------
 pkg = $(shell pkg-config $(1) 2>/dev/null)
-FUSE_CFLAGS := $(call pkg,--cflags fuse3)
+FUSE_CFLAGS := -DFUSE_USE_VERSION=314 $(call pkg,--cflags fuse3)
 FUSE_LIBS := $(call pkg,--libs fuse3)
 CHECK_CFLAGS := $(call pkg,--cflags check)
 CHECK_LIBS := $(call pkg,--libs check)
