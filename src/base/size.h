@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SIZE_TEXT_MAX 24
+#define SIZE_TEXT_MAX 32
 
 /*
  * Read a size: a decimal number, then nothing (bytes), K, M, G, T or KiB, MiB,
