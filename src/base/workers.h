@@ -14,7 +14,8 @@ struct job {
 };
 
 /*
- * Start @count threads, all signals blocked in them.
+ * Start @count threads, all signals blocked in them but those of faults.
+ * @count  > 0
  * Returns 0, -ENOMEM, -EAGAIN (no more threads to be had).
  */
 int workers_create(unsigned count, struct workers **out);
@@ -22,7 +23,10 @@ int workers_create(unsigned count, struct workers **out);
 /* Run the job soon, first come first served; @job is the pool's until then. */
 void workers_run(struct workers *workers, struct job *job);
 
-/* Finish every job handed over, also those that jobs hand over; then stop. */
+/*
+ * Finish every job handed over, also those that jobs hand over; then stop.
+ * Takes NULL. Nobody else hands over a job any more.
+ */
 void workers_close(struct workers *workers);
 
 #endif
