@@ -37,9 +37,20 @@ START_TEST(error_names_the_program_and_keeps_errno)
 	log_error("%s: %m", "here");
 	ck_assert_int_eq(errno, ENOENT);
 	ck_assert_str_eq(said(), "rmfsctl: here: No such file or directory\n");
+}
+END_TEST
+
+/* Nobody to tell it to is not the caller's error. */
+START_TEST(error_that_cannot_be_written_keeps_errno)
+{
+	int saved = dup(STDERR_FILENO);
+
 	close(STDERR_FILENO);
+	errno = ENOENT;
 	log_error("nobody listens");
 	ck_assert_int_eq(errno, ENOENT);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
 }
 END_TEST
 
@@ -83,6 +94,7 @@ int main(void)
 	TCase *lines = unit_case(suite, "stderr");
 
 	tcase_add_test(lines, error_names_the_program_and_keeps_errno);
+	tcase_add_test(lines, error_that_cannot_be_written_keeps_errno);
 	tcase_add_test(lines, debug_without_verbose_is_silent);
 	tcase_add_test(lines, line_with_control_bytes_stays_one_line);
 	tcase_add_test(lines, line_of_any_length_ends_once);
