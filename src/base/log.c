@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -39,17 +40,31 @@ static void flatten(char *line)
 			*line = '?';
 }
 
+/* Not dprintf, which leaks its buffer when stderr is closed (glibc 2.36). */
+static void write_stderr(char *line)
+{
+	size_t len = strlen(line);
+
+	line[len++] = '\n';
+	while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR)
+		;
+}
+
 static void write_line(int priority, const char *format, va_list args)
 {
 	int saved = errno;
 	char line[LINE_BYTES];
+	int lead = 0;
 
-	vsnprintf(line, sizeof(line), format, args);
+	if (!to_syslog)
+		lead = snprintf(line, sizeof(line) / 2, "%s: ", name);
+	errno = saved;
+	vsnprintf(line + lead, sizeof(line) - (size_t)lead - 1, format, args);
 	flatten(line);
 	if (to_syslog)
 		syslog(priority, "%s", line);
 	else
-		dprintf(STDERR_FILENO, "%s: %s\n", name, line);
+		write_stderr(line);
 	errno = saved;
 }
 
