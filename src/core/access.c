@@ -1,0 +1,247 @@
+/*
+ * Stores to and loads from a map.
+ *
+ * All of them go through the guard. A fault says only where; why is asked
+ * afterwards: the file is shorter than the map (-EIO), the filesystem has no
+ * block for the page (-ENOSPC, -EDQUOT), or the device failed (-EIO).
+ *
+ * A long store goes chunk by chunk. Before the first store to a chunk its
+ * pages are populated for writing in one call, which costs half of what their
+ * faults one by one would; a bit remembers that, until a sync or a drop makes
+ * the kernel take the pages' write permission away.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "base/cleanup.h"
+#include "core/guard.h"
+#include "core/map.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
+/* Shorter stores are not worth a system call. */
+#define LONG_STORE 65536
+
+bool map_holds(const struct rmm_map *map, uint64_t offset, uint64_t len)
+{
+	return offset <= map->size && len <= map->size - offset;
+}
+
+int map_check_size(const struct rmm_map *map)
+{
+	struct stat st;
+
+	if (fstat(map->fd, &st) < 0)
+		return -errno;
+	return (uint64_t)st.st_size < map->size ? -EIO : 0;
+}
+
+/* Ask the filesystem for one block at the start of the range that failed. */
+static int why_failed(const struct rmm_map *map, uint64_t offset)
+{
+	off_t page = (off_t)rmm_align_down(offset);
+	struct statvfs fs;
+
+	if (map_check_size(map) < 0)
+		return -EIO;
+	if (map->writable && fallocate(map->fd, FALLOC_FL_KEEP_SIZE, page,
+				     RMM_ALIGNMENT) < 0) {
+		if (errno == ENOSPC || errno == EDQUOT)
+			return -errno;
+	}
+	if (fstatvfs(map->fd, &fs) == 0 && fs.f_blocks && fs.f_bavail == 0)
+		return -ENOSPC;
+	return -EIO;
+}
+
+/* ---- populating ---- */
+
+/* Set the bit of a chunk. Was it set? */
+static bool warm_up(struct rmm_map *map, uint64_t chunk)
+{
+	_Atomic uint64_t *word = &map->warm[chunk / 64];
+	uint64_t bit = (uint64_t)1 << chunk % 64;
+
+	/* Relaxed: only ever a hint. */
+	if (atomic_load_explicit(word, memory_order_relaxed) & bit)
+		return true;
+	return atomic_fetch_or_explicit(word, bit, memory_order_relaxed) & bit;
+}
+
+void map_cool(struct rmm_map *map, uint64_t offset, uint64_t len)
+{
+	if (len == 0)
+		return;
+	for (uint64_t chunk = offset / WARM_CHUNK;
+		chunk <= (offset + len - 1) / WARM_CHUNK; chunk++)
+		/* Relaxed: only ever a hint. */
+		atomic_fetch_and_explicit(&map->warm[chunk / 64],
+			~((uint64_t)1 << chunk % 64), memory_order_relaxed);
+}
+
+/* A failure is none here: the store itself will meet it, guarded. */
+static void populate(struct rmm_map *map, uint64_t offset, uint64_t len)
+{
+	uint64_t start = rmm_align_down(offset);
+
+	if (!warm_up(map, offset / WARM_CHUNK))
+		madvise(map->ptr + start, offset + len - start,
+			MADV_POPULATE_WRITE);
+}
+
+/* ---- stores ---- */
+
+/* Store the part of a long store that lies in one chunk. */
+static size_t part_in_chunk(uint64_t offset, uint64_t len)
+{
+	uint64_t room = WARM_CHUNK - offset % WARM_CHUNK;
+
+	return (size_t)(len < room ? len : room);
+}
+
+static int store_long(
+	struct rmm_map *map, const char *buf, size_t len, uint64_t offset)
+{
+	for (size_t done = 0, n; done < len; done += n) {
+		unsigned char *to = map->ptr + offset + done;
+
+		n = part_in_chunk(offset + done, len - done);
+		populate(map, offset + done, n);
+		if (guard_copy(to, to, buf + done, n) < 0)
+			return why_failed(map, offset + done);
+	}
+	return map_check_size(map);
+}
+
+static int store(
+	struct rmm_map *map, const void *buf, size_t len, uint64_t offset)
+{
+	unsigned char *to = map->ptr + offset;
+
+	if (len >= LONG_STORE)
+		return store_long(map, buf, len, offset);
+	return guard_copy(to, to, buf, len) < 0 ? why_failed(map, offset) : 0;
+}
+
+int rmm_map_write_all_at(
+	struct rmm_map *map, const void *buf, size_t len, uint64_t offset)
+{
+	if (!map->writable)
+		return -EBADF;
+	if (!map_holds(map, offset, len))
+		return -ERANGE;
+	return store(map, buf, len, offset);
+}
+
+ssize_t rmm_map_write_at(
+	struct rmm_map *map, const void *buf, size_t len, uint64_t offset)
+{
+	int err;
+
+	if (!map->writable)
+		return -EBADF;
+	if (offset >= map->size)
+		return -ERANGE;
+	if (len > map->size - offset)
+		len = (size_t)(map->size - offset);
+	if (len > SSIZE_MAX)
+		len = SSIZE_MAX;
+	err = store(map, buf, len, offset);
+	return err ? err : (ssize_t)len;
+}
+
+static void set_bytes(void *ptr, size_t len, void *arg)
+{
+	memset(ptr, *(const int *)arg, len);
+}
+
+int rmm_map_fill(struct rmm_map *map, int byte, uint64_t offset, uint64_t len)
+{
+	if (!map->writable)
+		return -EBADF;
+	if (!map_holds(map, offset, len))
+		return -ERANGE;
+	for (uint64_t done = 0, n; done < len; done += n) {
+		unsigned char *to = map->ptr + offset + done;
+
+		n = part_in_chunk(offset + done, len - done);
+		if (n >= LONG_STORE)
+			populate(map, offset + done, n);
+		if (guard_run(to, n, set_bytes, &byte) < 0)
+			return why_failed(map, offset + done);
+	}
+	return 0;
+}
+
+int rmm_map_zero(struct rmm_map *map, uint64_t offset, uint64_t len)
+{
+	return rmm_map_fill(map, 0, offset, len);
+}
+
+/* ---- loads ---- */
+
+ssize_t rmm_map_read_at(
+	const struct rmm_map *map, void *buf, size_t len, uint64_t offset)
+{
+	unsigned char *from = map->ptr + offset;
+
+	if (offset >= map->size)
+		return 0;
+	if (len > map->size - offset)
+		len = (size_t)(map->size - offset);
+	if (len > SSIZE_MAX)
+		len = SSIZE_MAX;
+	if (guard_copy(from, buf, from, len) < 0)
+		return why_failed(map, offset);
+	return (ssize_t)len;
+}
+
+ssize_t rmm_map_read_slice(
+	const struct rmm_map *map, uint64_t offset, size_t len, void **out)
+{
+	size_t left = offset < map->size ? (size_t)(map->size - offset) : 0;
+	size_t room = len < left ? len : left;
+	AUTO_FREE void *buf = malloc(room ? room : 1);
+	ssize_t count;
+
+	if (!buf)
+		return -ENOMEM;
+	count = rmm_map_read_at(map, buf, room, offset);
+	if (count >= 0)
+		*out = KEEP(buf);
+	return count;
+}
+
+int rmm_map_access(struct rmm_map *map, uint64_t offset, size_t len,
+	void (*fn)(void *ptr, size_t len, void *arg), void *arg)
+{
+	if (!map_holds(map, offset, len))
+		return -ERANGE;
+	if (guard_run(map->ptr + offset, len, fn, arg) < 0)
+		return why_failed(map, offset);
+	return 0;
+}
+
+int rmm_map_drop_range(struct rmm_map *map, uint64_t offset, uint64_t len)
+{
+	uint64_t start = rmm_align_up(offset), end = offset + len;
+
+	if (!map_holds(map, offset, len))
+		return -ERANGE;
+	if (end < map->size)
+		end = rmm_align_down(end);
+	if (start >= end)
+		return 0;
+	map_cool(map, start, end - start);
+	return madvise(map->ptr + start, end - start, MADV_DONTNEED) < 0
+		       ? -errno
+		       : 0;
+}

@@ -1,0 +1,183 @@
+/*
+ * The SIGBUS guard.
+ *
+ * A store to a mapped page that the file no longer has, or that the filesystem
+ * finds no block for, raises SIGBUS in the thread that stored. Each thread has
+ * a stack of guards: which bytes it is touching, and where to go on if they
+ * are not there. The handler looks for the fault's address in them; if it is
+ * there it jumps, otherwise the signal is not ours and goes to the handler
+ * that was installed before.
+ *
+ * The jump saves no signal mask, which would be a system call on every copy.
+ * So SIGBUS must not be masked when the handler is left by a jump (SA_NODEFER,
+ * empty sa_mask), nor in a thread that copies: Linux kills a thread that takes
+ * a fault while its signal is masked. Each thread unmasks it once.
+ */
+#include "core/guard.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+struct guard {
+	uintptr_t start;
+	uintptr_t end;
+	struct guard *outer;
+	sigjmp_buf resume;
+};
+
+/*
+ * Initial-exec: the handler must reach it without an allocation. Atomic: the
+ * handler interrupts the thread that writes it, at any instruction; relaxed
+ * with signal fences, as no other thread ever sees it.
+ */
+static _Thread_local _Atomic(struct guard *) innermost
+	__attribute__((tls_model("initial-exec")));
+static _Thread_local bool unmasked __attribute__((tls_model("initial-exec")));
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int install_error;
+static struct sigaction previous; /* constant once the handler can run */
+static atomic_bool previous_used; /* it had SA_RESETHAND and had its one run */
+
+/* Let the default action have the signal, at its own instruction if it can. */
+static void die(const siginfo_t *info)
+{
+	signal(SIGBUS, SIG_DFL);
+	if (info->si_code <= 0) /* sent by kill(2): nothing faults again */
+		raise(SIGBUS);
+}
+
+static void pass_on(int sig, siginfo_t *info, void *context)
+{
+	bool sent = info->si_code <= 0;
+	sigset_t mask = previous.sa_mask, saved;
+
+	/* Relaxed: guards no data, and the exchange itself decides who is
+	 * first. */
+	if ((previous.sa_flags & (int)SA_RESETHAND) &&
+		atomic_exchange_explicit(
+			&previous_used, true, memory_order_relaxed)) {
+		die(info);
+		return;
+	}
+	if (previous.sa_handler == SIG_IGN && sent)
+		return;
+	if (previous.sa_handler == SIG_IGN || previous.sa_handler == SIG_DFL) {
+		die(info);
+		return;
+	}
+	if (!(previous.sa_flags & SA_NODEFER))
+		sigaddset(&mask, SIGBUS);
+	pthread_sigmask(SIG_BLOCK, &mask, &saved);
+	if (previous.sa_flags & SA_SIGINFO)
+		previous.sa_sigaction(sig, info, context);
+	else
+		previous.sa_handler(sig);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+}
+
+static void on_sigbus(int sig, siginfo_t *info, void *context)
+{
+	uintptr_t at = (uintptr_t)info->si_addr;
+	struct guard *g;
+	int saved = errno;
+
+	g = atomic_load_explicit(&innermost, memory_order_relaxed);
+	for (; g && info->si_code > 0; g = g->outer)
+		if (at >= g->start && at < g->end)
+			siglongjmp(g->resume, 1);
+	pass_on(sig, info, context);
+	errno = saved;
+}
+
+static void install(void)
+{
+	struct sigaction action = {
+		.sa_sigaction = on_sigbus,
+		.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK | SA_RESTART,
+	};
+
+	sigemptyset(&action.sa_mask);
+	if (sigaction(SIGBUS, NULL, &previous) < 0 ||
+		sigaction(SIGBUS, &action, NULL) < 0)
+		install_error = -errno;
+}
+
+int guard_install(void)
+{
+	pthread_once(&once, install);
+	return install_error;
+}
+
+static void unmask(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGBUS);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	unmasked = true;
+}
+
+static void enter(struct guard *g, void *ptr, size_t len)
+{
+	uintptr_t page = 4095; /* faults may be reported at the page's start */
+
+	if (!unmasked)
+		unmask();
+	g->start = (uintptr_t)ptr & ~page;
+	g->end = ((uintptr_t)ptr + len + page) & ~page;
+	g->outer = atomic_load_explicit(&innermost, memory_order_relaxed);
+}
+
+static void arm(struct guard *g)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	atomic_store_explicit(&innermost, g, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static void leave(const struct guard *g)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	atomic_store_explicit(&innermost, g->outer, memory_order_relaxed);
+}
+
+/* Not inlined: nothing of the caller's may live in a register across it. */
+__attribute__((noinline)) int guard_run(void *ptr, size_t len,
+	void (*fn)(void *ptr, size_t len, void *arg), void *arg)
+{
+	struct guard g;
+
+	enter(&g, ptr, len);
+	if (sigsetjmp(g.resume, 0) != 0) {
+		leave(&g);
+		return -EFAULT;
+	}
+	arm(&g);
+	fn(ptr, len, arg);
+	leave(&g);
+	return 0;
+}
+
+__attribute__((noinline)) int guard_copy(
+	void *ptr, void *dst, const void *src, size_t len)
+{
+	struct guard g;
+
+	enter(&g, ptr, len);
+	if (sigsetjmp(g.resume, 0) != 0) {
+		leave(&g);
+		return -EFAULT;
+	}
+	arm(&g);
+	memcpy(dst, src, len);
+	leave(&g);
+	return 0;
+}

@@ -1,0 +1,38 @@
+/*
+ * A map, inside.
+ *
+ * Invariants: [ptr, ptr + size) is mapped and fd open from creation to the
+ * last close; only error, refs and warm change between.
+ */
+#ifndef RMM_CORE_MAP_H
+#define RMM_CORE_MAP_H
+
+#include <stdatomic.h>
+
+#include "ranged_mmap.h"
+
+struct rmm_map {
+	unsigned char *ptr;
+	uint64_t size;
+	uint64_t id;
+	int fd;
+	bool writable;
+	enum rmm_space space;
+	_Atomic unsigned refs;
+	_Atomic int error;      /* the first of a flush or sync, or 0 */
+	_Atomic uint64_t *warm; /* a bit for each WARM_CHUNK bytes populated */
+};
+
+/* Bytes for one bit of warm; a populate call is for one chunk at a time. */
+#define WARM_CHUNK ((uint64_t)1 << 20)
+
+/* Does [offset, offset + len) lie within the map? */
+bool map_holds(const struct rmm_map *map, uint64_t offset, uint64_t len);
+
+/* Forget that the chunks that [offset, offset + len) touches are populated. */
+void map_cool(struct rmm_map *map, uint64_t offset, uint64_t len);
+
+/* Has the file become shorter than the map? -EIO if so. */
+int map_check_size(const struct rmm_map *map);
+
+#endif
