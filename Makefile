@@ -1,8 +1,13 @@
 # rmfs: many programs write one big file at once. `make help` lists the targets.
 
 VERSION := 0.1.0
-PREFIX ?= /usr/local
 DESTDIR ?=
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+SYSCONFDIR ?= /etc
 CC ?= cc
 CFLAGS ?= -O2 -g
 BUILD ?= build
@@ -50,8 +55,10 @@ TOOL := $(call objects,src/rmfsctl)
 MAINS := $(O)/src/rmfs/main.o $(O)/src/rmfsctl/main.o
 TESTS := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/unit/test_*.c)))
 WRITERS := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/programs/*.c)))
+EXAMPLES := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/examples/*.c)))
 
-SONAME := libranged_mmap.so.0
+SOVERSION := 0.1.0
+SONAME := libranged_mmap.so.$(firstword $(subst ., ,$(SOVERSION)))
 LIB_A := $(O)/libranged_mmap.a
 LIB_SO := $(O)/libranged_mmap.so
 LIB_MAP := src/core/libranged_mmap.map
@@ -101,8 +108,17 @@ $(O)/tests/programs/%: $(O)/tests/programs/%.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
+# What a program of the library's users links.
+$(O)/tests/examples/%: $(O)/tests/examples/%.o $(LIB_A)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+$(O)/tests/bench/%: $(O)/tests/bench/%.o $(LIB_A)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
 .PHONY: tests
-tests: all $(TESTS) $(WRITERS)
+tests: all $(TESTS) $(WRITERS) $(EXAMPLES)
 
 # ---- the two commands -------------------------------------------------------
 # Each installs what is missing, then starts over: pkg-config knows more now.
@@ -138,6 +154,69 @@ need-build:
 deps:
 	@CC='$(CC)' tests/packages.sh install build test demo
 
+# ---- how fast the library is ------------------------------------------------
+.PHONY: bench-core
+bench-core: $(O)/tests/bench/core
+	@$< $(or $(DIR),$(O))
+
+# ---- installing -------------------------------------------------------------
+# Every name that a manual page of section 3 describes leads to it.
+MAN := $(sort $(wildcard docs/man/*.[1-8]))
+man_names = $(filter-out $(basename $(notdir $(1))), \
+	$(shell sed -n '/^.Sh NAME/,/^.Nd/s/^.Nm \([a-z_]*\).*/\1/p' $(1)))
+man_links = $(foreach page,$(filter %.3,$(MAN)), \
+	$(patsubst %,%=$(notdir $(page)),$(call man_names,$(page))))
+man_path = $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
+INSTALL := install
+
+.PHONY: install install-lib install-man uninstall
+install: all install-lib
+	$(Q)$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SYSCONFDIR)
+	$(Q)$(INSTALL) -m 755 $(O)/rmfs $(O)/rmfsctl $(DESTDIR)$(BINDIR)
+	$(Q)for conf in $(wildcard conf/rmfs.conf); do \
+		test -e $(DESTDIR)$(SYSCONFDIR)/rmfs.conf || $(INSTALL) \
+			-m 644 $$conf $(DESTDIR)$(SYSCONFDIR) || exit; done
+
+install-lib: $(LIB_A) $(LIB_SO) $(O)/ranged_mmap.pc install-man
+	$(Q)$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
+	$(Q)$(INSTALL) -m 644 include/ranged_mmap.h $(DESTDIR)$(INCLUDEDIR)
+	$(Q)$(INSTALL) -m 644 $(LIB_A) $(DESTDIR)$(LIBDIR)
+	$(Q)$(INSTALL) -m 644 $(LIB_SO) \
+		$(DESTDIR)$(LIBDIR)/$(notdir $(LIB_SO)).$(SOVERSION)
+	$(Q)ln -sf $(notdir $(LIB_SO)).$(SOVERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	$(Q)ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/$(notdir $(LIB_SO))
+	$(Q)$(INSTALL) -m 644 $(O)/ranged_mmap.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+
+install-man:
+	$(Q)for page in $(MAN); do \
+		dir=$(DESTDIR)$(MANDIR)/man$${page##*.}; \
+		$(INSTALL) -d $$dir && $(INSTALL) -m 644 $$page $$dir || exit; \
+	done
+	$(Q)for link in $(man_links); do \
+		echo ".so man3/$${link#*=}" \
+		>$(DESTDIR)$(MANDIR)/man3/$${link%=*}.3 || exit; done
+
+# The configuration stays: it may be the administrator's by now.
+uninstall:
+	$(Q)rm -f $(DESTDIR)$(BINDIR)/rmfs $(DESTDIR)$(BINDIR)/rmfsctl \
+		$(DESTDIR)$(INCLUDEDIR)/ranged_mmap.h \
+		$(DESTDIR)$(LIBDIR)/$(notdir $(LIB_A)) \
+		$(DESTDIR)$(LIBDIR)/$(notdir $(LIB_SO)).$(SOVERSION) \
+		$(DESTDIR)$(LIBDIR)/$(SONAME) \
+		$(DESTDIR)$(LIBDIR)/$(notdir $(LIB_SO)) \
+		$(DESTDIR)$(LIBDIR)/pkgconfig/ranged_mmap.pc \
+		$(foreach page,$(MAN),$(call man_path,$(page))) \
+		$(foreach link,$(man_links), \
+			$(call man_path,$(firstword $(subst =, ,$(link))).3))
+
+# Made anew each time: the folders may be others than the last time.
+.PHONY: $(O)/ranged_mmap.pc
+$(O)/ranged_mmap.pc: src/core/ranged_mmap.pc.in
+	$(Q)mkdir -p $(@D)
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
+		-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+		-e 's|@VERSION@|$(VERSION)|' $< >$@
+
 # ---- reading the code by machine --------------------------------------------
 SOURCES := $(sort $(wildcard include/*.h src/*/*.[ch] tests/*/*.[ch]))
 SCRIPTS := $(sort .ci/run $(wildcard tests/*.sh tests/run tests/mount/*.sh))
@@ -166,6 +245,8 @@ help:
 	@echo 'make          build $(BUILD)/rmfs, rmfsctl and libranged_mmap'
 	@echo 'make demo     a download by 8 curls into one file, start to end'
 	@echo 'make check    all tests; T=NAME selects some, V=1 shows their output'
+	@echo 'make install  under PREFIX ($(PREFIX)), below DESTDIR; uninstall'
+	@echo 'make bench-core  the library beside pwrite and plain mmap; DIR=where'
 	@echo 'make deps     install the Debian packages that are missing'
 	@echo 'make lint     shellcheck, cppcheck and clang-tidy'
 	@echo 'make clean    remove $(BUILD)/'
