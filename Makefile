@@ -139,13 +139,17 @@ check-unit:
 
 .PHONY: run-check run-demo run-unit need-build
 run-check: tests
-	@O=$(O) T='$(T)' V='$(V)' tests/run unit mount
+	@tests/packages.sh nginx $(BUILD)/nginx || \
+		echo 'Tests that download by nginx are going to be skipped.'
+	@O=$(O) NGINX=$(abspath $(BUILD)/nginx) T='$(T)' V='$(V)' \
+		tests/run unit mount
 
 run-unit: tests
 	@O=$(O) T='$(T)' V='$(V)' tests/run unit
 
 run-demo: all
-	@O=$(O) tests/demo.sh
+	@tests/packages.sh nginx $(BUILD)/nginx
+	@O=$(O) NGINX=$(abspath $(BUILD)/nginx) tests/demo.sh
 
 need-build:
 	@CC='$(CC)' tests/packages.sh check build

@@ -143,9 +143,8 @@ answers() {
 
 # Serve the folder $1 on a free loopback port. Sets $URL and $nginx.
 start_nginx() {
-	local port try program=$O/nginx/nginx
+	local port try program=${NGINX:-$TESTS/../build/nginx}/nginx
 
-	[ -x "$program" ] || program=${NGINX:-$TESTS/../build/nginx/nginx}
 	[ -x "$program" ] || skip "no nginx: it could not be fetched"
 	for ((try = 0; try < 20; try++)); do
 		port=$((20000 + RANDOM % 12000))
@@ -317,13 +316,13 @@ clean_up() {
 			kill "$daemon"
 		}
 		wait "$daemon" || {
-			echo "FAILED: rmfs ended with status $?"
+			echo "FAILED: rmfs ended with status $?" >&2
 			status=1
 		}
 	fi
 	wait
 	if [ "$status" != 0 ] && [ "$status" != 77 ]; then
-		head -n 50 "$W/daemon.log" "$W/nginx.log" 2>/dev/null
+		head -n 50 "$W/daemon.log" "$W/nginx.log" 2>/dev/null >&2
 	fi
 	! mounted || fusermount3 -uz "$MNT"
 	rm -rf --one-file-system "$W"

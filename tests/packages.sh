@@ -148,6 +148,11 @@ unpack_nginx() {
 	local dir=$1 library new libraries
 
 	[ -x "$dir/nginx" ] && return
+	if [ -x /usr/sbin/nginx ]; then
+		mkdir -p "$dir"
+		ln -sf /usr/sbin/nginx "$dir/nginx"
+		return
+	fi
 	command -v apt-get >/dev/null || die "nginx: no apt-get to fetch it by"
 	find_root || root=(false)
 	new=$dir.new

@@ -76,8 +76,8 @@ test_kill_loop_ends_with_the_right_file() {
 		kill_rmfs
 		wait "$writer" || true
 		start_rmfs
-		mapfile -t done < <(ls "$RECEIPTS")
-		for slot in "${done[@]}"; do
+		mapfile -t whole < <(ls "$RECEIPTS")
+		for slot in "${whole[@]}"; do
 			range_in "$W/file" "$slot" >"$W/part"
 			complete "$slot" "$W/part"
 		done
