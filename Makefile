@@ -141,7 +141,7 @@ check-unit:
 run-check: tests
 	@tests/packages.sh nginx $(BUILD)/nginx || \
 		echo 'Tests that download by nginx are going to be skipped.'
-	@O=$(O) NGINX=$(abspath $(BUILD)/nginx) T='$(T)' V='$(V)' \
+	@O=$(O) NGINX_DIR=$(abspath $(BUILD)/nginx) T='$(T)' V='$(V)' \
 		tests/run unit mount
 
 run-unit: tests
@@ -149,7 +149,7 @@ run-unit: tests
 
 run-demo: all
 	@tests/packages.sh nginx $(BUILD)/nginx
-	@O=$(O) NGINX=$(abspath $(BUILD)/nginx) tests/demo.sh
+	@O=$(O) NGINX_DIR=$(abspath $(BUILD)/nginx) tests/demo.sh
 
 need-build:
 	@CC='$(CC)' tests/packages.sh check build

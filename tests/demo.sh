@@ -44,7 +44,7 @@ mib() {
 
 # Names of files of this machine, one per line, of ARCHIVE_SIZE together.
 pick_files() {
-	find /usr/lib /usr/share /usr/bin -xdev -type f -readable \
+	find /usr/lib /usr/share /usr/bin -xdev -type f -size -16M -readable \
 		-printf '%s %p\n' 2>/dev/null |
 		awk -v want="$ARCHIVE_SIZE" '
 			{ size[n] = $1; sub(/^[0-9]+ /, ""); name[n++] = $0 }

@@ -143,7 +143,7 @@ answers() {
 
 # Serve the folder $1 on a free loopback port. Sets $URL and $nginx.
 start_nginx() {
-	local port try program=${NGINX:-$TESTS/../build/nginx}/nginx
+	local port try program=${NGINX_DIR:-$TESTS/../build/nginx}/nginx
 
 	[ -x "$program" ] || skip "no nginx: it could not be fetched"
 	for ((try = 0; try < 20; try++)); do
