@@ -15,6 +15,7 @@
 
 #define TARGET_NAME_MAX 200
 
+struct parking;
 struct store;
 struct target;
 
@@ -23,7 +24,7 @@ struct target_spec {
 	const char *name;
 	uint64_t size;
 	uint64_t slot_size; /* 0: no slots; otherwise rounded up to 4096 */
-	mode_t mode; /* permission bits of the backing file; 0: 0644 */
+	mode_t mode;        /* permission bits of the backing file; 0: 0644 */
 };
 
 /*
@@ -38,8 +39,8 @@ const char *target_name_refused(const char *name);
  * @why  set to one line saying what failed, for people; @why_size bytes
  * Returns 0, -EINVAL, -EEXIST, -ENOSPC, ... ; a failure leaves nothing behind.
  */
-int target_create(int dirfd, const struct target_spec *spec, char *why,
-	size_t why_size);
+int target_create(
+	int dirfd, const struct target_spec *spec, char *why, size_t why_size);
 
 /*
  * Open the folder @source: its targets are opened by store_scan.
@@ -55,8 +56,24 @@ int store_open(const char *source, struct store **out);
  */
 int store_scan(struct store *store);
 
+/*
+ * The target called @name: from the table, or opened now. Blocks; any thread.
+ * Returns 0, -ENOENT (no such file, or not a target), -EBUSY (locked by
+ * another), -EILSEQ (its layout), ...
+ */
+int store_find(struct store *store, const char *name, struct target **out);
+
+/* The same, only from the table; does not block. NULL if it is not there. */
+struct target *store_known(struct store *store, const char *name);
+
+/* The target with that id, from 1 on, without gaps; NULL beyond the last. */
+struct target *store_target(struct store *store, uint64_t id);
+
 /* The folder's descriptor, the store's. */
 int store_dirfd(const struct store *store);
+
+/* Where requests of all targets wait; the store's. */
+struct parking *store_parking(struct store *store);
 
 /* Unmap and close all targets. Takes NULL. No request may be under way. */
 void store_close(struct store *store);
