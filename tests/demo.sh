@@ -98,18 +98,16 @@ download() {
 	cp "$W/last-part" "$file/ranges/$cp"
 	cd /
 	took=$(($(now) - began))
-	line "" "$(mib "$size") in $(seconds $took)," \
-		"$((size / 1048 / (took + 1))) MB/s"
+	line "" "$(mib "$size") in $(seconds $took): $((size / 1000 / took)) MB/s"
 }
 
 show_receipts() {
-	local slot
-
-	for slot in "${S[0]}" "${S[-2]}" "${S[-1]}"; do
-		echo
-		command_line "cat archive.tar/receipts/$slot"
-		cat "$RECEIPTS/$slot"
-	done
+	echo
+	command_line "cat archive.tar/receipts/${S[0]}"
+	cat "$RECEIPTS/${S[0]}"
+	echo
+	command_line "grep -E 'crc|command' archive.tar/receipts/* | tail -n 4"
+	(cd "$MNT" && grep -E 'crc|command' archive.tar/receipts/* | tail -n 4)
 	echo
 	line receipts "$(ls "$RECEIPTS" | wc -l) of ${#S[@]} slots"
 	[ "$(ls "$RECEIPTS")" = "$(ls "$RANGES")" ] ||
@@ -138,4 +136,5 @@ download
 show_receipts
 compare
 stop_nginx
+echo
 line "done" "in $(seconds $(($(now) - started))); unmounted, nothing left behind"

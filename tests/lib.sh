@@ -132,6 +132,10 @@ nginx_conf() {
 					alias $1/;
 					max_ranges 0;
 				}
+				location /slow/ {
+					alias $1/;
+					limit_rate 400k;
+				}
 			}
 		}
 	END
@@ -226,7 +230,7 @@ no_receipt() {
 # Slot NAME holds the bytes of FILE, whole, everywhere one can look, and its
 # receipt says so. FILE may be a pipe.
 complete() {
-	local name=$1 file=$W/want
+	local name=$1 file=$W/.complete
 
 	cat "$2" >"$file"
 	has_receipt "$name"
@@ -314,7 +318,7 @@ clean_up() {
 		fusermount3 -u "$MNT" 2>/dev/null || {
 			fusermount3 -uz "$MNT"
 			kill "$daemon"
-		}
+		} 2>/dev/null
 		wait "$daemon" || {
 			echo "FAILED: rmfs ended with status $?" >&2
 			status=1

@@ -29,8 +29,8 @@ test_a_process_per_slot_of_an_odd_file() {
 
 # A slot of one page is complete whoever comes when.
 test_page_sized_slots_fill() {
-	scattered 8 1M 4K
-	[ ${#S[@]} = 256 ]
+	scattered 8 256K 4K
+	[ ${#S[@]} = 64 ]
 }
 
 # Two programs write one name: one wins, the other is told, nothing is mixed.

@@ -210,10 +210,10 @@ test_reading_past_the_end_gives_nothing() {
 	start
 	head -c 1000 "$W/part" >"$s"
 	start_handles
-	step "0" a open r "$s"
+	step 0 a open r "$s"
 	step 1000 a size
-	step " 0" a read 1000 10
-	step " 0" a read 262144 10
+	step 0 a read 1000 10
+	step 0 a read 262144 10
 	step 0 a close
 }
 

@@ -23,7 +23,7 @@ test_second_writer_gets_ebusy_at_once() {
 	start_handles
 	step 0 a open w "$s"
 	step 262143 a pwrite 0 262143 x
-	for options in conv=notrunc conv=trunc oflag=append; do
+	for options in conv=notrunc bs=64K oflag=append; do
 		ms=$(busy_after_ms dd if="$W/other" of="$s" $options)
 		[ "$ms" -lt 150 ] || fail "EBUSY after $ms ms"
 	done
