@@ -5,10 +5,10 @@
  * afterwards: the file is shorter than the map (-EIO), the filesystem has no
  * block for the page (-ENOSPC, -EDQUOT), or the device failed (-EIO).
  *
- * A long store goes chunk by chunk. Before the first store to a chunk its
- * pages are populated for writing in one call, which costs half of what their
- * faults one by one would; a bit remembers that, until a sync or a drop makes
- * the kernel take the pages' write permission away.
+ * A long store goes piece by piece. Before the first store to a piece its
+ * pages are populated for writing in one call, which costs less than their
+ * faults one by one; bits remember that, until a sync or a drop makes the
+ * kernel take the pages' write permission away.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,10 @@
 #endif
 
 /* Shorter stores are not worth a system call. */
-#define LONG_STORE 65536
+#define LONG_STORE WARM_UNIT
+
+/* A piece: 512 pages, what one entry of the level above can map. */
+#define PIECE ((uint64_t)1 << 21)
 
 bool map_holds(const struct rmm_map *map, uint64_t offset, uint64_t len)
 {
@@ -64,27 +67,39 @@ static int why_failed(const struct rmm_map *map, uint64_t offset)
 
 /* ---- populating ---- */
 
-/* Set the bit of a chunk. Was it set? */
-static bool warm_up(struct rmm_map *map, uint64_t chunk)
+/* The bits of the units that [start, end) touches within word number @word. */
+static uint64_t units(uint64_t start, uint64_t end, uint64_t word)
 {
-	_Atomic uint64_t *word = &map->warm[chunk / 64];
-	uint64_t bit = (uint64_t)1 << chunk % 64;
+	uint64_t mask = ~(uint64_t)0;
+
+	if (word == start / WARM_WORD)
+		mask &= ~(uint64_t)0 << start / WARM_UNIT % 64;
+	if (word == (end - 1) / WARM_WORD)
+		mask &= ~(uint64_t)0 >> (63 - (end - 1) / WARM_UNIT % 64);
+	return mask;
+}
+
+/* Note a piece as populated. Was it already? */
+static bool warm_up(struct rmm_map *map, uint64_t start, uint64_t end)
+{
+	uint64_t mask = units(start, end, start / WARM_WORD);
+	_Atomic uint64_t *word = &map->warm[start / WARM_WORD];
 
 	/* Relaxed: only ever a hint. */
-	if (atomic_load_explicit(word, memory_order_relaxed) & bit)
+	if ((atomic_load_explicit(word, memory_order_relaxed) & mask) == mask)
 		return true;
-	return atomic_fetch_or_explicit(word, bit, memory_order_relaxed) & bit;
+	atomic_fetch_or_explicit(word, mask, memory_order_relaxed);
+	return false;
 }
 
 void map_cool(struct rmm_map *map, uint64_t offset, uint64_t len)
 {
-	if (len == 0)
-		return;
-	for (uint64_t chunk = offset / WARM_CHUNK;
-		chunk <= (offset + len - 1) / WARM_CHUNK; chunk++)
+	uint64_t end = offset + len;
+
+	for (uint64_t w = offset / WARM_WORD; w * WARM_WORD < end; w++)
 		/* Relaxed: only ever a hint. */
-		atomic_fetch_and_explicit(&map->warm[chunk / 64],
-			~((uint64_t)1 << chunk % 64), memory_order_relaxed);
+		atomic_fetch_and_explicit(&map->warm[w], ~units(offset, end, w),
+			memory_order_relaxed);
 }
 
 /* A failure is none here: the store itself will meet it, guarded. */
@@ -92,17 +107,17 @@ static void populate(struct rmm_map *map, uint64_t offset, uint64_t len)
 {
 	uint64_t start = rmm_align_down(offset);
 
-	if (!warm_up(map, offset / WARM_CHUNK))
+	if (len >= LONG_STORE && !warm_up(map, offset, offset + len))
 		madvise(map->ptr + start, offset + len - start,
 			MADV_POPULATE_WRITE);
 }
 
 /* ---- stores ---- */
 
-/* Store the part of a long store that lies in one chunk. */
-static size_t part_in_chunk(uint64_t offset, uint64_t len)
+/* How much of @len bytes at @offset lies in one piece. */
+static size_t in_piece(uint64_t offset, uint64_t len)
 {
-	uint64_t room = WARM_CHUNK - offset % WARM_CHUNK;
+	uint64_t room = PIECE - offset % PIECE;
 
 	return (size_t)(len < room ? len : room);
 }
@@ -113,7 +128,7 @@ static int store_long(
 	for (size_t done = 0, n; done < len; done += n) {
 		unsigned char *to = map->ptr + offset + done;
 
-		n = part_in_chunk(offset + done, len - done);
+		n = in_piece(offset + done, len - done);
 		populate(map, offset + done, n);
 		if (guard_copy(to, to, buf + done, n) < 0)
 			return why_failed(map, offset + done);
@@ -172,9 +187,8 @@ int rmm_map_fill(struct rmm_map *map, int byte, uint64_t offset, uint64_t len)
 	for (uint64_t done = 0, n; done < len; done += n) {
 		unsigned char *to = map->ptr + offset + done;
 
-		n = part_in_chunk(offset + done, len - done);
-		if (n >= LONG_STORE)
-			populate(map, offset + done, n);
+		n = in_piece(offset + done, len - done);
+		populate(map, offset + done, n);
 		if (guard_run(to, n, set_bytes, &byte) < 0)
 			return why_failed(map, offset + done);
 	}

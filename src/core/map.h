@@ -20,16 +20,17 @@ struct rmm_map {
 	enum rmm_space space;
 	_Atomic unsigned refs;
 	_Atomic int error;      /* the first of a flush or sync, or 0 */
-	_Atomic uint64_t *warm; /* a bit for each WARM_CHUNK bytes populated */
+	_Atomic uint64_t *warm; /* a bit for each WARM_UNIT bytes: populated */
 };
 
-/* Bytes for one bit of warm; a populate call is for one chunk at a time. */
-#define WARM_CHUNK ((uint64_t)1 << 20)
+#define WARM_UNIT ((uint64_t)65536)
+#define WARM_WORD (64 * WARM_UNIT) /* bytes that one word of warm stands for \
+				    */
 
 /* Does [offset, offset + len) lie within the map? */
 bool map_holds(const struct rmm_map *map, uint64_t offset, uint64_t len);
 
-/* Forget that the chunks that [offset, offset + len) touches are populated. */
+/* Forget that the units that [offset, offset + len) touches are populated. */
 void map_cool(struct rmm_map *map, uint64_t offset, uint64_t len);
 
 /* Has the file become shorter than the map? -EIO if so. */
