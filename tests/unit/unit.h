@@ -63,6 +63,20 @@ static inline void unit_write(const char *path, const void *bytes, size_t len)
 	close(fd);
 }
 
+/* The program built beside this test. The text is static. */
+static inline const char *unit_program(const char *name)
+{
+	static char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 64);
+
+	ck_assert_int_gt(n, 0);
+	path[n] = '\0';
+	for (int up = 0; up < 3; up++)
+		*strrchr(path, '/') = '\0';
+	strcat(strcat(path, "/"), name);
+	return path;
+}
+
 /*
  * Run a shell command and keep what it says.
  * @out  set to its output, both streams, cut at @size - 1 bytes
