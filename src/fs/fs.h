@@ -23,8 +23,8 @@ extern const struct fuse_lowlevel_ops fs_ops;
  * Make what the handlers need. @store outlives it.
  * Starts threads: call after daemonizing. Returns 0 or a negative errno.
  */
-int fs_create(struct store *store, const struct fs_options *options,
-	struct fs **out);
+int fs_create(
+	struct store *store, const struct fs_options *options, struct fs **out);
 
 /* Tell the session that notifications go to: before its loop starts. */
 void fs_set_session(struct fs *fs, struct fuse_session *session);

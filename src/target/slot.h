@@ -177,7 +177,7 @@ int slot_sum(struct writer *writer);
  * After a failure the slot is empty: Linux drops the pages it could not write,
  * and says so once. Returns 0 or a negative errno.
  */
-int slot_sync(struct writer *writer);
+int slot_sync(struct target *target, struct slot *slot);
 
 /*
  * Set the size. @writer is NULL when it was asked by path; then the rules of

@@ -396,10 +396,8 @@ int64_t slot_seek(
 	return found;
 }
 
-int slot_sync(struct writer *writer)
+int slot_sync(struct target *target, struct slot *slot)
 {
-	struct target *target = writer->target;
-	struct slot *slot = writer->slot;
 	int err = rmm_map_sync_range(target->map, slot->start, slot->length);
 
 	if (err) {

@@ -1,0 +1,295 @@
+/* Bytes in and out, and the size. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "fs/request.h"
+
+/* ---- reading ---------------------------------------------------------------
+ */
+
+/* Straight from the mapping: a page that is broken is EFAULT in the kernel's
+ * copy, and the reader gets EIO. */
+static void read_data(
+	fuse_req_t req, const struct target *target, size_t size, off_t offset)
+{
+	uint64_t at = (uint64_t)offset;
+	uint64_t left = at < target->size ? target->size - at : 0;
+
+	fuse_reply_buf(req, left ? target->base + at : NULL,
+		size < left ? size : left);
+}
+
+/* Too many holes to name each. */
+static void read_copied(
+	fuse_req_t req, const struct node *node, size_t size, off_t offset)
+{
+	AUTO_FREE char *buf = malloc(size);
+	ssize_t n = buf ? slot_read_copy(node->target, node->slot, buf, size,
+				  (uint64_t)offset)
+			: -ENOMEM;
+
+	if (n < 0)
+		reply_error(req, (int)n);
+	else
+		fuse_reply_buf(req, buf, (size_t)n);
+}
+
+static void read_slot(
+	fuse_req_t req, const struct node *node, size_t size, off_t offset)
+{
+	struct slot_read plan;
+
+	if (slot_read_plan(
+		    node->target, node->slot, (uint64_t)offset, size, &plan))
+		read_copied(req, node, size, offset);
+	else
+		fuse_reply_iov(req, plan.runs, plan.count);
+}
+
+static void read_text(
+	fuse_req_t req, const struct text *text, size_t size, off_t offset)
+{
+	size_t at = (size_t)offset < text->len ? (size_t)offset : text->len;
+	size_t left = text->len - at;
+
+	fuse_reply_buf(req, text->bytes + at, size < left ? size : left);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+	struct fuse_file_info *fi)
+{
+	struct node node;
+
+	if (!node_or_reply(req, ino, &node))
+		return;
+	if (node.kind == KIND_DATA)
+		read_data(req, node.target, size, offset);
+	else if (node.kind == KIND_SLOT)
+		read_slot(req, &node, size, offset);
+	else if (text_kind(node.kind))
+		read_text(req, (struct text *)(uintptr_t)fi->fh, size, offset);
+	else
+		reply_error(req, -EISDIR);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
+	struct fuse_file_info *fi)
+{
+	struct node node;
+	int64_t found;
+
+	(void)fi;
+	if (!node_or_reply(req, ino, &node))
+		return;
+	if (node.kind == KIND_SLOT) {
+		found = slot_seek(node.target, node.slot, (uint64_t)offset,
+			whence == SEEK_DATA);
+	} else if (node.kind == KIND_DATA) {
+		found = (uint64_t)offset >= node.target->size ? -ENXIO
+			: whence == SEEK_DATA                 ? offset
+					      : (int64_t)node.target->size;
+	} else {
+		found = -EINVAL;
+	}
+	if (found < 0)
+		reply_error(req, (int)found);
+	else
+		fuse_reply_lseek(req, found);
+}
+
+/* ---- writing ---------------------------------------------------------------
+ */
+
+/*
+ * Move the request's bytes to where they belong. From the pipe that is one
+ * read(2) into the mapping: the kernel's only copy, and a page that is broken
+ * is EFAULT there. What came in memory (small writes, io_uring) is copied under
+ * the guard. Returns the count or a negative errno.
+ */
+static ssize_t move_bytes(struct fuse_bufvec *in, const struct slot_write *op)
+{
+	struct target *target = op->writer->target;
+	struct fuse_buf *from = &in->buf[0];
+	struct fuse_bufvec to = FUSE_BUFVEC_INIT(op->len);
+	ssize_t n;
+	int err;
+
+	if (!(from->flags & FUSE_BUF_IS_FD)) {
+		err = rmm_map_write_all_at(target->map, from->mem, op->len,
+			(uint64_t)(op->bytes - target->base));
+		return err ? err : (ssize_t)op->len;
+	}
+	from->flags |= FUSE_BUF_FD_RETRY;
+	to.buf[0].mem = op->bytes;
+	n = fuse_buf_copy(&to, in, 0);
+	return n == -EFAULT ? -EIO : n;
+}
+
+static void sync_and_reply_write(struct task *task)
+{
+	int err = slot_sync(task->node.target, task->node.slot);
+
+	if (err)
+		reply_error(task->req, err);
+	else
+		fuse_reply_write(task->req, (size_t)task->result);
+	free(task);
+}
+
+/* Through O_SYNC, O_DSYNC and RWF_SYNC: only the flags of each write tell. */
+static void reply_synced(fuse_req_t req, const struct node *node,
+	const struct fuse_file_info *fi, ssize_t n)
+{
+	struct task *task = task_create(req, node, fi, NULL);
+
+	if (!task)
+		return;
+	task->result = (int)n;
+	task_run(task, sync_and_reply_write);
+}
+
+void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
+	off_t offset, struct fuse_file_info *fi)
+{
+	struct slot_write op;
+	struct node node;
+	ssize_t n;
+	int err;
+
+	if (!node_or_reply(req, ino, &node))
+		return;
+	if (node.kind != KIND_SLOT || !fi->fh) {
+		reply_error(req, -EBADF);
+		return;
+	}
+	err = slot_write_begin((struct writer *)(uintptr_t)fi->fh,
+		(uint64_t)offset, fuse_buf_size(in), &op);
+	if (err) {
+		reply_error(req, err);
+		return;
+	}
+	n = slot_write_end(&op, move_bytes(in, &op));
+	if (n < 0)
+		reply_error(req, (int)n);
+	else if (fi->flags & (O_SYNC | O_DSYNC))
+		reply_synced(req, &node, fi, n);
+	else
+		fuse_reply_write(req, (size_t)n);
+}
+
+static void fallocate_and_reply(struct task *task)
+{
+	int err = slot_fallocate(
+		task->writer, task->mode, task->offset, task->len);
+
+	reply_error(task->req, err);
+	free(task);
+}
+
+/* Zeros may be many: a worker writes them. */
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
+	off_t len, struct fuse_file_info *fi)
+{
+	struct node node;
+	struct task *task;
+
+	if (!node_or_reply(req, ino, &node))
+		return;
+	if (node.kind != KIND_SLOT || !fi->fh) {
+		reply_error(req, -EBADF);
+		return;
+	}
+	task = task_create(req, &node, fi, NULL);
+	if (!task)
+		return;
+	task->mode = mode;
+	task->offset = (uint64_t)offset;
+	task->len = (uint64_t)len;
+	task_run(task, fallocate_and_reply);
+}
+
+/* ---- setattr ---------------------------------------------------------------
+ */
+
+static struct slot_attr slot_attr(const struct stat *attr, int to_set)
+{
+	struct slot_attr set = {
+		.set_mode = to_set & FUSE_SET_ATTR_MODE,
+		.set_uid = to_set & FUSE_SET_ATTR_UID,
+		.set_gid = to_set & FUSE_SET_ATTR_GID,
+		.set_mtime = to_set &
+			     (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW),
+		.mode = attr->st_mode,
+		.uid = attr->st_uid,
+		.gid = attr->st_gid,
+		.mtime = attr->st_mtim,
+	};
+
+	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+		clock_gettime(CLOCK_REALTIME, &set.mtime);
+	return set;
+}
+
+/* Also the way on for a truncate that was parked. */
+static void set_slot(struct task *task)
+{
+	struct node *node = &task->node;
+	struct slot_attr set = slot_attr(&task->attr, task->to_set);
+	struct stat st;
+	int err = 0;
+
+	if (task->to_set & FUSE_SET_ATTR_SIZE)
+		err = slot_truncate(node->target, node->slot, task->writer,
+			(uint64_t)task->attr.st_size, &task->waiter);
+	if (err == SLOT_PARKED)
+		return;
+	if (err) {
+		reply_error(task->req, err);
+	} else {
+		slot_set_attr(node->target, node->slot, &set);
+		(void)node_stat(task->fs, node, &st);
+		fuse_reply_attr(task->req, &st, ATTR_TIMEOUT_S);
+	}
+	free(task);
+}
+
+static void wake_set(struct waiter *waiter, int err)
+{
+	struct task *task = task_of(waiter, waiter);
+
+	if (!err) {
+		set_slot(task);
+		return;
+	}
+	reply_error(task->req, err);
+	free(task);
+}
+
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+	struct fuse_file_info *fi)
+{
+	struct node node;
+	struct task *task;
+
+	if (!node_or_reply(req, ino, &node))
+		return;
+	if (node.kind == KIND_DATA || text_kind(node.kind)) {
+		reply_error(req, -EPERM);
+		return;
+	}
+	if (node.kind != KIND_SLOT) {
+		/* tar restores the times and modes of folders. */
+		op_getattr(req, ino, fi);
+		return;
+	}
+	task = task_create(req, &node, fi, NULL);
+	if (!task)
+		return;
+	task->attr = *attr;
+	task->to_set = to_set;
+	task->waiter.wake = wake_set;
+	set_slot(task);
+}
