@@ -91,22 +91,10 @@ static int set_access(struct parse *p, const char *value)
 /* For libfuse and the kernel, who know what it means. */
 static int pass_on(struct parse *p, const char *value)
 {
-	char word[64];
+	char **options = &p->settings->fuse_options;
 
-	snprintf(word, sizeof(word), "%s%s%s", p->row->name, *value ? "=" : "",
-		value);
-	if (fuse_opt_add_opt(&p->settings->fuse_options, word) < 0)
-		return -ENOMEM;
-	return 0;
-}
-
-static int pass_number(struct parse *p, const char *value)
-{
-	size_t digits = strspn(value, "0123456789");
-
-	if (digits == 0 || digits > 9 || value[digits])
-		return refuse(p, "-o %s=%s: not a number", p->row->name, value);
-	return pass_on(p, value);
+	(void)value;
+	return fuse_opt_add_opt(options, p->row->name) < 0 ? -ENOMEM : 0;
 }
 
 static int ignore(struct parse *p, const char *value)
@@ -151,8 +139,6 @@ static const struct row rows[] = {
 		set_threads, 0},
 	{0, "clone_fd", NULL, "a device descriptor for each thread",
 		FLAG(clone_fd)},
-	{0, "max_read", "BYTES", "largest read that the kernel asks for",
-		pass_number, 0},
 	{0, "fsname", "NAME", "what mount(8) shows; default SOURCE",
 		set_fsname, 0},
 	{0, "config", "FILE", "as -c, for fstab(5)", set_config, 0},

@@ -91,10 +91,10 @@ END_TEST
 /* Words of -o are rmfs's own, or libfuse's and go there. */
 START_TEST(parse_of_words_sorts_them)
 {
-	ck_assert_int_eq(parse("-o ro,allow_other,,threads=7 -o max_read=65536,"
+	ck_assert_int_eq(parse("-o ro,allow_other,,threads=7 -o noexec,"
 			       "clone_fd,fsname=a\\,b,nodev S M"),
 		0);
-	ck_assert_str_eq(said.fuse_options, "ro,max_read=65536");
+	ck_assert_str_eq(said.fuse_options, "ro,noexec");
 	ck_assert_str_eq(said.fsname, "a,b");
 	ck_assert_uint_eq(said.threads, 7);
 	ck_assert_int_eq(said.access, ACCESS_OTHER);
@@ -135,7 +135,7 @@ START_TEST(parse_of_bad_options_tells_which)
 	refused("-o threads=513 S M", "1 to 512");
 	refused("-o threads=4x S M", "1 to 512");
 	refused("-o threads=-1 S M", "1 to 512");
-	refused("-o max_read=big S M", "max_read=big: not a number");
+	refused("-o max_read=4096 S M", "max_read: unknown");
 	refused("-o allow_other,allow_root S M", "choose one");
 	refused("-o subtype=x S M", "always rmfs");
 }
