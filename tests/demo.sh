@@ -84,7 +84,7 @@ download() {
 	range_in "$W/www/$file" "$cp" >"$W/last-part"
 	echo
 	command_line "ls $file/ranges | head -n -2 |" \
-		"xargs -P8 -I{} curl -sf -r {} -o $file/ranges/{} URL"
+		"xargs -P8 -I{} curl -sSf -r {} -o $file/ranges/{} URL"
 	command_line "dd if=archive.tar of=$file/ranges/$dd ..."
 	command_line "cp last-part $file/ranges/$cp"
 	began=$(now)
@@ -93,7 +93,7 @@ download() {
 		iflag=skip_bytes,count_bytes skip="$(first_of "$dd")" \
 		count="$(length_of "$dd")" &
 	ls $file/ranges | head -n -2 |
-		xargs -P8 -I{} curl -sf -r {} -o $file/ranges/{} "$URL/$file"
+		xargs -P8 -I{} curl -sSf -r {} -o $file/ranges/{} "$URL/$file"
 	wait $!
 	cp "$W/last-part" "$file/ranges/$cp"
 	cd /

@@ -26,7 +26,7 @@ test_one_line_downloads_all() {
 	start 16M 256K
 	cd "$MNT"
 	ls big/ranges | xargs -P8 -I{} \
-		curl -sf -r {} -o big/ranges/{} "$URL/big.iso"
+		curl -sSf -r {} -o big/ranges/{} "$URL/big.iso"
 	cd /
 	all_there
 }
@@ -36,7 +36,7 @@ test_odd_size_downloads() {
 	start 5000001 1M
 	cd "$MNT"
 	ls big/ranges | xargs -P8 -I{} \
-		curl -sf -r {} -o big/ranges/{} "$URL/big.iso"
+		curl -sSf -r {} -o big/ranges/{} "$URL/big.iso"
 	cd /
 	all_there
 }
@@ -46,12 +46,12 @@ test_resume_fetches_what_is_missing() {
 	start 4M 256K
 	cd "$MNT"
 	ls big/ranges | head -n 5 | xargs -P8 -I{} \
-		curl -sf -r {} -o big/ranges/{} "$URL/big.iso"
+		curl -sSf -r {} -o big/ranges/{} "$URL/big.iso"
 	head -c 1000 "$W/www/big.iso" >"big/ranges/${S[9]}"
 	[ "$(ls big/receipts | wc -l)" = 5 ]
 	cp "big/receipts/${S[0]}" "$W/receipt"
 	comm -23 <(ls big/ranges) <(ls big/receipts) | xargs -P8 -I{} \
-		curl -sf -r {} -o big/ranges/{} "$URL/big.iso"
+		curl -sSf -r {} -o big/ranges/{} "$URL/big.iso"
 	cmp "big/receipts/${S[0]}" "$W/receipt"
 	cd /
 	all_there
@@ -62,13 +62,13 @@ test_killed_download_resumes() {
 	start 8M 512K
 	cd "$MNT"
 	ls big/ranges | xargs -P2 -I{} \
-		curl -sf -r {} -o big/ranges/{} "$URL/slow/big.iso" &
+		curl -sSf -r {} -o big/ranges/{} "$URL/slow/big.iso" &
 	sleep 0.5
 	kill -9 $!
 	wait $! || true
 	# The curls that xargs left behind still hold their slots.
 	until comm -23 <(ls big/ranges) <(ls big/receipts) | xargs -P8 -I{} \
-		curl -sf -r {} -o big/ranges/{} "$URL/big.iso"; do
+		curl -sSf -r {} -o big/ranges/{} "$URL/big.iso"; do
 		sleep 0.2
 	done
 	cd /
@@ -80,13 +80,13 @@ test_killed_download_resumes() {
 test_server_without_ranges_gets_no_receipt() {
 	start 1M 256K
 	for slot in "${S[@]}"; do
-		status_is 23 curl -sf -r "$slot" -o "$RANGES/$slot" \
+		status_is 23 curl -sSf -r "$slot" -o "$RANGES/$slot" \
 			"$URL/norange/big.iso"
 		no_receipt "$slot"
 	done
 	[ -z "$(ls "$RECEIPTS")" ]
 	for slot in "${S[@]}"; do
-		curl -sf -r "$slot" -o "$RANGES/$slot" "$URL/big.iso"
+		curl -sSf -r "$slot" -o "$RANGES/$slot" "$URL/big.iso"
 	done
 	all_there
 }
@@ -96,7 +96,7 @@ test_complete_slots_refuse_curl() {
 	start 1M 256K
 	for round in 0 23; do
 		for slot in "${S[@]}"; do
-			status_is $round curl -sf -r "$slot" \
+			status_is $round curl -sSf -r "$slot" \
 				-o "$RANGES/$slot" "$URL/big.iso"
 		done
 	done
@@ -109,7 +109,7 @@ test_curl_continues_a_slot() {
 	cd "$W/www"
 	range_in big.iso "${S[0]}" >first
 	head -c 100000 first >"$RANGES/${S[0]}"
-	curl -sf -C - -o "$RANGES/${S[0]}" "$URL/first"
+	curl -sSf -C - -o "$RANGES/${S[0]}" "$URL/first"
 	complete "${S[0]}" first
 	cd /
 }
@@ -117,7 +117,7 @@ test_curl_continues_a_slot() {
 # A missing page leaves the slot empty under -f.
 test_missing_page_writes_nothing() {
 	start 1M 256K
-	status_is 22 curl -sf -r "${S[0]}" -o "$RANGES/${S[0]}" "$URL/none"
+	status_is 22 curl -sSf -r "${S[0]}" -o "$RANGES/${S[0]}" "$URL/none"
 	others_untouched none
 }
 
