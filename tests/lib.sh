@@ -276,6 +276,8 @@ ENOSPC="No space left on device"
 EBUSY="Device or resource busy"
 EPERM="Operation not permitted"
 ENOENT="No such file or directory"
+# What a writer of a complete slot is told: by rmfs, or by the kernel before.
+[ "$(id -u)" = 0 ] && DENIED=$EPERM || DENIED="Permission denied"
 
 # A command ends with status WANT.
 status_is() {
