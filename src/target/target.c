@@ -16,16 +16,18 @@ static int cut(struct target *target)
 {
 	struct rmm_range range;
 	uint64_t per_slot = target->slot_size;
-	uint64_t slots = (target->size + per_slot - 1) / per_slot;
-	int err = 0;
+	uint64_t slots = target->size / per_slot + 1;
+	int err;
 
 	target->slots = calloc(slots, sizeof(*target->slots));
 	if (!target->slots)
 		return -ENOMEM;
-	while (!err && target->slot_count < slots) {
-		err = rmm_allocator_alloc(target->pool, per_slot, &range);
+	for (uint64_t left = target->size; left;
+		left -= rmm_range_len(&range)) {
+		err = rmm_allocator_alloc(target->pool,
+			left < per_slot ? left : per_slot, &range);
 		if (err)
-			break;
+			return err;
 		target->slots[target->slot_count++] = (struct slot){
 			.start = range.start,
 			.length = rmm_range_len(&range),
@@ -39,7 +41,7 @@ static int cut(struct target *target)
 			.crc_follows = true,
 		};
 	}
-	return err;
+	return 0;
 }
 
 /* A file that is cut takes writes: its space must be there. */
