@@ -328,7 +328,7 @@ clean_up() {
 	fi
 	wait
 	if [ "$status" != 0 ] && [ "$status" != 77 ]; then
-		head -n 50 "$W/daemon.log" "$W/nginx.log" 2>/dev/null >&2
+		head -n 50 "$W/daemon.log" "$W/nginx.log" >&2 2>/dev/null
 	fi
 	! mounted || fusermount3 -uz "$MNT"
 	rm -rf --one-file-system "$W"

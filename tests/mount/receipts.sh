@@ -230,8 +230,9 @@ test_revocation_cycles_are_exact() {
 		[ -e "$RECEIPTS/${S[1]}" ] || fail "round $i: none"
 		rm "$RECEIPTS/${S[1]}"
 		[ ! -e "$RECEIPTS/${S[1]}" ] || fail "round $i: still there"
+		[ ! -s "$s" ] || fail "round $i: still has bytes"
 	done
-	others_untouched none
+	others_untouched "${S[1]}"
 }
 
 run_case "$1"
