@@ -27,6 +27,12 @@ command_line() {
 	echo "$bold\$ $*$plain"
 }
 
+# Show a command and run it.
+run() {
+	command_line "$@"
+	"$@"
+}
+
 # Milliseconds since some time ago.
 now() {
 	echo $((${EPOCHREALTIME/./} / 1000))
@@ -68,12 +74,11 @@ make_archive() {
 
 mount_target() {
 	mkdir "$SOURCE" "$MNT"
-	command_line rmfsctl create --size "$size" --slot-size $SLOT_SIZE \
+	cd "$W"
+	run rmfsctl create --size "$size" --slot-size $SLOT_SIZE \
 		source/archive.tar
-	rmfsctl create --size "$size" --slot-size $SLOT_SIZE \
-		"$SOURCE/archive.tar"
-	command_line rmfs source mnt
-	rmfs "$SOURCE" "$MNT"
+	run rmfs source mnt
+	cd /
 	mapfile -t S < <(ls "$RANGES")
 }
 
