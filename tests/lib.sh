@@ -15,6 +15,7 @@ umask 022
 O=$(realpath "${O:-build}")
 TESTS=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 PATH=$O:$O/tests/programs:$PATH
+export ASAN_OPTIONS=suppressions=$TESTS/asan.supp:${ASAN_OPTIONS-}
 W=$(mktemp -d "${TMPDIR:-/tmp}/rmfs-test.XXXXXX")
 SOURCE=$W/source
 MNT=$W/mnt
@@ -307,6 +308,33 @@ step() {
 
 # ---- the life of a case -----------------------------------------------------
 
+# Unmount, lazily if a program in it does not end.
+unmount() {
+	local try
+
+	for ((try = 0; try < 20; try++)); do
+		mounted || return 0
+		fusermount3 -u "$MNT" 2>/dev/null || sleep 0.1
+	done
+	fusermount3 -uz "$MNT"
+}
+
+# See the daemon end well, which it should once it is unmounted.
+end_daemon() {
+	local try
+
+	[ -n "$daemon" ] || return 0
+	for ((try = 0; try < 50; try++)); do
+		ended "$daemon" && break
+		sleep 0.1
+	done
+	kill "$daemon" 2>/dev/null
+	wait "$daemon" || {
+		echo "FAILED: rmfs ended with status $?" >&2
+		return 1
+	}
+}
+
 clean_up() {
 	local status=$? job
 
@@ -316,21 +344,14 @@ clean_up() {
 	for job in $(jobs -p); do
 		[ "$job" = "$daemon" ] || kill "$job" 2>/dev/null
 	done
-	if [ -n "$daemon" ]; then
-		fusermount3 -u "$MNT" 2>/dev/null || {
-			fusermount3 -uz "$MNT"
-			kill "$daemon"
-		} 2>/dev/null
-		wait "$daemon" || {
-			echo "FAILED: rmfs ended with status $?" >&2
-			status=1
-		}
-	fi
-	wait
+	for job in $(jobs -p); do
+		[ "$job" = "$daemon" ] || wait "$job" 2>/dev/null
+	done
+	unmount
+	end_daemon || status=1
 	if [ "$status" != 0 ] && [ "$status" != 77 ]; then
 		head -n 50 "$W/daemon.log" "$W/nginx.log" >&2 2>/dev/null
 	fi
-	! mounted || fusermount3 -uz "$MNT"
 	rm -rf --one-file-system "$W"
 	exit "$status"
 }
