@@ -16,6 +16,7 @@ O=$(realpath "${O:-build}")
 TESTS=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 PATH=$O:$O/tests/programs:$PATH
 export ASAN_OPTIONS=suppressions=$TESTS/asan.supp:${ASAN_OPTIONS-}
+export TSAN_OPTIONS=suppressions=$TESTS/tsan.supp:${TSAN_OPTIONS-}
 W=$(mktemp -d "${TMPDIR:-/tmp}/rmfs-test.XXXXXX")
 SOURCE=$W/source
 MNT=$W/mnt
