@@ -239,8 +239,8 @@ run-lint:
 	$(call say,LINT,cppcheck)
 	$(Q)cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
 		--enable=warning,performance,portability \
-		--suppress=missingIncludeSystem --suppress=memleak -D_GNU_SOURCE -D__x86_64__ \
-		-Iinclude -Isrc src tests
+		--suppress=missingIncludeSystem --suppress=memleak \
+		-D_GNU_SOURCE -D__x86_64__ -Iinclude -Isrc src tests
 	$(call say,LINT,clang-tidy)
 	$(Q)clang-tidy --quiet --warnings-as-errors='*' \
 		$(filter %.c,$(SOURCES)) -- $(TIDY_FLAGS) 2>/dev/null
