@@ -6,10 +6,11 @@
  */
 #include "base/workers.h"
 
-#include "base/cleanup.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+
+#include "base/cleanup.h"
 
 struct workers {
 	pthread_mutex_t lock;

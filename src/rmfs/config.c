@@ -10,14 +10,15 @@
  */
 #include "rmfs/config.h"
 
-#include "base/cleanup.h"
-#include "base/mode.h"
-#include "base/size.h"
 #include <ctype.h>
 #include <ini.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/cleanup.h"
+#include "base/mode.h"
+#include "base/size.h"
 
 enum section {
 	SECTION_NONE,

@@ -11,10 +11,6 @@
  */
 #include "rmfs/daemon.h"
 
-#include "base/cleanup.h"
-#include "base/log.h"
-#include "fs/fs.h"
-#include "rmfs/paths.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -22,6 +18,11 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "fs/fs.h"
+#include "rmfs/paths.h"
 
 struct daemon {
 	const struct settings *settings;

@@ -1,10 +1,11 @@
 /* rmfs SOURCE MOUNTPOINT: many programs write one big file at once. */
+#include <fuse_lowlevel.h>
+
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "rmfs/config.h"
 #include "rmfs/daemon.h"
 #include "rmfs/options.h"
-#include <fuse_lowlevel.h>
 
 #define EXIT_USAGE 2
 

@@ -1,11 +1,12 @@
 /* The command line. One table drives reading it and --help. */
 #include "rmfs/options.h"
 
-#include "base/cleanup.h"
 #include <fuse_opt.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <string.h>
+
+#include "base/cleanup.h"
 
 struct row;
 
@@ -327,8 +328,9 @@ void options_help(FILE *out)
 	fputs("Usage: rmfs [OPTION]... SOURCE MOUNTPOINT\n"
 	      "       rmfs [OPTION]... -c FILE\n"
 	      "Serve the files of the folder SOURCE at MOUNTPOINT: each as a "
-	      "folder of slots that\n"
-	      "any programs fill at once. `umount MOUNTPOINT` ends it.\n\n",
+	      "folder of slots,\n"
+	      "which any programs fill at once. `umount MOUNTPOINT` ends "
+	      "it.\n\n",
 		out);
 	for (size_t i = 0; i < ROWS; i++)
 		help_row(out, &rows[i]);

@@ -2,8 +2,9 @@
 #ifndef RMFS_RMFS_OPTIONS_H
 #define RMFS_RMFS_OPTIONS_H
 
-#include "rmfs/settings.h"
 #include <stdio.h>
+
+#include "rmfs/settings.h"
 
 /*
  * Read the command line into @settings.

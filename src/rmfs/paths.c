@@ -7,8 +7,6 @@
  */
 #include "rmfs/paths.h"
 
-#include "base/cleanup.h"
-#include "base/log.h"
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
@@ -16,6 +14,9 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
 
 #define TYPE "fuse.rmfs"
 

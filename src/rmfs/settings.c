@@ -1,9 +1,10 @@
 /* What a run of rmfs shall do. */
 #include "rmfs/settings.h"
 
-#include "base/cleanup.h"
 #include <errno.h>
 #include <string.h>
+
+#include "base/cleanup.h"
 
 void settings_fini(struct settings *s)
 {

@@ -5,9 +5,10 @@
 #ifndef RMFS_RMFS_SETTINGS_H
 #define RMFS_RMFS_SETTINGS_H
 
-#include "target/store.h"
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "target/store.h"
 
 /* One line telling what was refused, with room for a path. */
 #define WHY_MAX 4608

@@ -1,16 +1,17 @@
 /* rmfsctl create: a new target, its space reserved, cut into slots. */
-#include "base/cleanup.h"
-#include "base/log.h"
-#include "base/mode.h"
-#include "base/size.h"
-#include "rmfsctl/command.h"
-#include "target/store.h"
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <ranged_mmap.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/mode.h"
+#include "base/size.h"
+#include "rmfsctl/command.h"
+#include "target/store.h"
 
 #define WHY_MAX 1024
 

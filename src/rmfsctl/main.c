@@ -1,10 +1,11 @@
 /* rmfsctl COMMAND: the tool beside the daemon. */
-#include "base/log.h"
-#include "rmfsctl/command.h"
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/log.h"
+#include "rmfsctl/command.h"
 
 static int help_run(int argc, char **argv);
 static int version_run(int argc, char **argv);

@@ -1,10 +1,11 @@
 /* What is wrong with a command line, in one line. */
-#include "base/log.h"
-#include "rmfsctl/command.h"
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/log.h"
+#include "rmfsctl/command.h"
 
 int refuse_usage(const char *format, ...)
 {
