@@ -29,20 +29,28 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifdef __clang__
-#define SANITIZED \
-	(__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
-#else
-#define SANITIZED 0
+#elif defined(__clang__)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
 #endif
 
-/* Sanitizers want to see every copy: they get the calls of memcpy. */
-#if defined(__x86_64__) && !SANITIZED
+/*
+ * Sanitizers want to see every copy: they get the calls of memcpy. And
+ * ThreadSanitizer masks all signals while a handler runs, so there the jump
+ * has to bring the mask back.
+ */
+#ifdef SANITIZED
+#define SAVE_MASK 1
+#else
+#define SAVE_MASK 0
+#ifdef __x86_64__
 #define HAVE_MOVSB 1
 #include <cpuid.h>
 #include <ucontext.h>
+#endif
 #endif
 
 struct guard {
@@ -241,7 +249,7 @@ __attribute__((noinline)) static int copy_jump(
 	struct guard g;
 
 	enter(&g, ptr, len);
-	if (sigsetjmp(g.resume, 0) != 0) {
+	if (sigsetjmp(g.resume, SAVE_MASK) != 0) {
 		leave(&g);
 		return -EFAULT;
 	}
@@ -269,7 +277,7 @@ __attribute__((noinline)) int guard_run(void *ptr, size_t len,
 	if (!unmasked)
 		unmask();
 	enter(&g, ptr, len);
-	if (sigsetjmp(g.resume, 0) != 0) {
+	if (sigsetjmp(g.resume, SAVE_MASK) != 0) {
 		leave(&g);
 		return -EFAULT;
 	}
