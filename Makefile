@@ -103,6 +103,14 @@ $(O)/tests/unit/test_%: $(O)/tests/unit/test_%.o \
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(FUSE_LIBS) \
 		$(INIH_LIBS) $(ISAL_LIBS)
 
+# The library's calls that can fail, sent to the test that makes them.
+FAULTS := malloc calloc realloc strdup fstat64 fstatat64 statx fstatfs64 \
+	fstatvfs64 fchmod fchown ftruncate64 renameat2 linkat faccessat \
+	getrandom mmap64 msync sync_file_range open64 openat64 fcntl64 ioctl \
+	fallocate64
+$(O)/tests/unit/test_rmm_faults: private ALL_LDFLAGS += \
+	$(FAULTS:%=-Wl,--wrap=%)
+
 # Programs with the habits that no packaged program has.
 $(O)/tests/programs/%: $(O)/tests/programs/%.o
 	$(call say,LD,$@)

@@ -261,8 +261,10 @@ int rmm_allocator_parse(
  * @fd    open for writing
  * @size  bytes, > 0 and at most INT64_MAX
  * Bytes that were there stay as they were; new ones read as zeros.
- * Any thread, blocks. After a failure the file's size and blocks are as
- * before; after a crash the size can be any between.
+ * Any thread, blocks; nobody else may write to holes of the file meanwhile.
+ * After a failure the file's size and blocks are as before (but for a block
+ * of the filesystem's own map of them, which ext4 keeps); after a crash the
+ * size can be any between.
  * Returns 0, -ENOSPC, -EDQUOT, -EFBIG, -EINVAL (size 0), -EOPNOTSUPP (the
  * filesystem cannot), -EBADF, -EIO.
  */
