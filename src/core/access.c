@@ -47,22 +47,41 @@ int map_check_size(const struct rmm_map *map)
 	return (uint64_t)st.st_size < map->size ? -EIO : 0;
 }
 
-/* Ask the filesystem for one block at the start of the range that failed. */
-static int why_failed(const struct rmm_map *map, uint64_t offset)
+/* Less than this is full: filesystems keep a few blocks for themselves. */
+#define FULL ((uint64_t)1 << 20)
+
+static bool is_full(const struct rmm_map *map)
 {
-	off_t page = (off_t)rmm_align_down(offset);
 	struct statvfs fs;
 
-	if (map_check_size(map) < 0)
-		return -EIO;
-	if (map->writable && fallocate(map->fd, FALLOC_FL_KEEP_SIZE, page,
-				     RMM_ALIGNMENT) < 0) {
-		if (errno == ENOSPC || errno == EDQUOT)
-			return -errno;
-	}
-	if (fstatvfs(map->fd, &fs) == 0 && fs.f_blocks && fs.f_bavail == 0)
-		return -ENOSPC;
-	return -EIO;
+	return fstatvfs(map->fd, &fs) == 0 && fs.f_blocks &&
+	       fs.f_bavail < FULL / fs.f_frsize;
+}
+
+/* Why could the bytes not be reached? */
+static int why_failed(const struct rmm_map *map)
+{
+	return map_check_size(map) == 0 && is_full(map) ? -ENOSPC : -EIO;
+}
+
+/*
+ * A store to [offset, offset + len) has faulted. Ask the filesystem for blocks
+ * there: it may have some by now (XFS takes back what it gave ahead of need),
+ * and if not it knows the reason.
+ * @faults  how many there were before: one more chance is given
+ * Returns 0 to try again, -EIO, -ENOSPC, -EDQUOT.
+ */
+static int mend(const struct rmm_map *map, uint64_t offset, uint64_t len,
+	unsigned faults)
+{
+	off_t start = (off_t)rmm_align_down(offset);
+
+	if (faults > 0 || map_check_size(map) < 0)
+		return why_failed(map);
+	if (fallocate(map->fd, FALLOC_FL_KEEP_SIZE, start,
+		    (off_t)(offset + len) - start) == 0)
+		return 0;
+	return errno == ENOSPC || errno == EDQUOT ? -errno : why_failed(map);
 }
 
 /* ---- populating ---- */
@@ -114,6 +133,21 @@ static void populate(struct rmm_map *map, uint64_t offset, uint64_t len)
 
 /* ---- stores ---- */
 
+static int copy_in(
+	struct rmm_map *map, const void *buf, size_t len, uint64_t offset)
+{
+	unsigned char *to = map->ptr + offset;
+	unsigned faults = 0;
+
+	while (guard_copy(to, to, buf, len) < 0) {
+		int err = mend(map, offset, len, faults++);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
 /* How much of @len bytes at @offset lies in one piece. */
 static size_t in_piece(uint64_t offset, uint64_t len)
 {
@@ -126,12 +160,13 @@ static int store_long(
 	struct rmm_map *map, const char *buf, size_t len, uint64_t offset)
 {
 	for (size_t done = 0, n; done < len; done += n) {
-		unsigned char *to = map->ptr + offset + done;
+		int err;
 
 		n = in_piece(offset + done, len - done);
 		populate(map, offset + done, n);
-		if (guard_copy(to, to, buf + done, n) < 0)
-			return why_failed(map, offset + done);
+		err = copy_in(map, buf + done, n, offset + done);
+		if (err)
+			return err;
 	}
 	return map_check_size(map);
 }
@@ -139,11 +174,9 @@ static int store_long(
 static int store(
 	struct rmm_map *map, const void *buf, size_t len, uint64_t offset)
 {
-	unsigned char *to = map->ptr + offset;
-
 	if (len >= LONG_STORE)
 		return store_long(map, buf, len, offset);
-	return guard_copy(to, to, buf, len) < 0 ? why_failed(map, offset) : 0;
+	return copy_in(map, buf, len, offset);
 }
 
 int rmm_map_write_all_at(
@@ -178,6 +211,20 @@ static void set_bytes(void *ptr, size_t len, void *arg)
 	memset(ptr, *(const int *)arg, len);
 }
 
+static int fill_piece(
+	struct rmm_map *map, int byte, uint64_t offset, size_t len)
+{
+	unsigned faults = 0;
+
+	while (guard_run(map->ptr + offset, len, set_bytes, &byte) < 0) {
+		int err = mend(map, offset, len, faults++);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
 int rmm_map_fill(struct rmm_map *map, int byte, uint64_t offset, uint64_t len)
 {
 	if (!map->writable)
@@ -185,12 +232,13 @@ int rmm_map_fill(struct rmm_map *map, int byte, uint64_t offset, uint64_t len)
 	if (!map_holds(map, offset, len))
 		return -ERANGE;
 	for (uint64_t done = 0, n; done < len; done += n) {
-		unsigned char *to = map->ptr + offset + done;
+		int err;
 
 		n = in_piece(offset + done, len - done);
 		populate(map, offset + done, n);
-		if (guard_run(to, n, set_bytes, &byte) < 0)
-			return why_failed(map, offset + done);
+		err = fill_piece(map, byte, offset + done, n);
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -214,7 +262,7 @@ ssize_t rmm_map_read_at(
 	if (len > SSIZE_MAX)
 		len = SSIZE_MAX;
 	if (guard_copy(from, buf, from, len) < 0)
-		return why_failed(map, offset);
+		return why_failed(map);
 	return (ssize_t)len;
 }
 
@@ -240,7 +288,7 @@ int rmm_map_access(struct rmm_map *map, uint64_t offset, size_t len,
 	if (!map_holds(map, offset, len))
 		return -ERANGE;
 	if (guard_run(map->ptr + offset, len, fn, arg) < 0)
-		return why_failed(map, offset);
+		return why_failed(map);
 	return 0;
 }
 

@@ -82,7 +82,8 @@ START_TEST(create_on_good_filesystem_is_guaranteed)
 		fs.f_type == 0x01021994)
 		ck_assert_int_eq(rmm_map_space(map), RMM_SPACE_GUARANTEED);
 	else
-		printf("SKIP %s: not on ext4, XFS or tmpfs\n", __func__);
+		printf("SKIP create_on_good_filesystem_is_guaranteed: "
+		       "not on ext4, XFS or tmpfs\n");
 	rmm_map_close(map);
 }
 END_TEST
