@@ -253,6 +253,26 @@ run-lint:
 	$(Q)clang-tidy --quiet --warnings-as-errors='*' \
 		$(filter %.c,$(SOURCES)) -- $(TIDY_FLAGS) 2>/dev/null
 
+# ---- fuzzing ----------------------------------------------------------------
+# Seeds are in tests/fuzz/NAME; what is found goes to build/fuzz, as does a crash.
+FUZZ_S ?= 60
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%, \
+	$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_FLAGS := -std=gnu11 -g -O1 -pthread -fno-sanitize-recover=all \
+	-fsanitize=fuzzer,address,undefined
+
+$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard src/core/*.[ch]) \
+		include/ranged_mmap.h
+	$(call say,FUZZ,$@)
+	@mkdir -p $(@D)/$*
+	$(Q)clang $(ALL_CPPFLAGS) $(FUZZ_FLAGS) -o $@ $(filter %.c,$^)
+
+.PHONY: fuzz $(FUZZERS:%=run-%)
+fuzz: $(FUZZERS:%=run-%)
+$(FUZZERS:%=run-%): run-$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/fuzz_%
+	$< -max_total_time=$(FUZZ_S) -artifact_prefix=$(BUILD)/fuzz/ \
+		-print_final_stats=1 $(BUILD)/fuzz/$* tests/fuzz/$*
+
 .PHONY: help
 help:
 	@echo 'make          build $(BUILD)/rmfs, rmfsctl and libranged_mmap'
@@ -261,6 +281,7 @@ help:
 	@echo 'make install  under PREFIX ($(PREFIX)), below DESTDIR; uninstall'
 	@echo 'make bench-core  the library beside pwrite and plain mmap; DIR=where'
 	@echo 'make deps     install the Debian packages that are missing'
+	@echo 'make fuzz     the fuzzers, FUZZ_S seconds each'
 	@echo 'make lint     shellcheck, cppcheck and clang-tidy'
 	@echo 'make clean    remove $(BUILD)/'
 	@echo
