@@ -54,7 +54,8 @@ static int add_bits(struct rmm_file *file, uint64_t size, unsigned flags)
 {
 	if (!(flags & RMM_WRITE_ONCE))
 		return 0;
-	file->written = calloc(size / RMM_ALIGNMENT / 64 + 1, sizeof(uint64_t));
+	file->written =
+		calloc(size / RMM_ALIGNMENT / 64 + 1, sizeof(*file->written));
 	return file->written ? 0 : -ENOMEM;
 }
 

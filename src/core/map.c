@@ -103,7 +103,7 @@ static int map_fd(int fd, bool writable, struct rmm_map **out)
 		return err;
 	if (map->size > SIZE_MAX)
 		return -ENOMEM;
-	map->warm = calloc(map->size / WARM_WORD + 1, sizeof(uint64_t));
+	map->warm = calloc(map->size / WARM_WORD + 1, sizeof(*map->warm));
 	if (!map->warm)
 		return -ENOMEM;
 	ptr = mmap(NULL, map->size, PROT_READ | (writable ? PROT_WRITE : 0),

@@ -24,8 +24,9 @@ struct rmm_map {
 };
 
 #define WARM_UNIT ((uint64_t)65536)
-#define WARM_WORD (64 * WARM_UNIT) /* bytes that one word of warm stands for \
-				    */
+#define WARM_WORD                                                  \
+	(64 * WARM_UNIT) /* bytes that one word of warm stands for \
+			  */
 
 /* Does [offset, offset + len) lie within the map? */
 bool map_holds(const struct rmm_map *map, uint64_t offset, uint64_t len);

@@ -15,6 +15,7 @@
  */
 #include "core/pool.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -56,11 +57,13 @@ static uint64_t longest(const struct place *p)
 
 static struct place *measured(struct place *p)
 {
+	uint64_t left = longest(p->left), right = longest(p->right);
+
 	p->longest = p->end - p->start;
-	if (longest(p->left) > p->longest)
-		p->longest = p->left->longest;
-	if (longest(p->right) > p->longest)
-		p->longest = p->right->longest;
+	if (left > p->longest)
+		p->longest = left;
+	if (right > p->longest)
+		p->longest = right;
 	return p;
 }
 
@@ -97,6 +100,7 @@ static struct place *pull(struct place **tree, uint64_t start)
 {
 	struct place *p = *tree, *found;
 
+	assert(p);
 	if (p->start == start) {
 		*tree = join(p->left, p->right);
 		return p;

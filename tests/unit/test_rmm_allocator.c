@@ -413,9 +413,9 @@ struct worker {
 	pthread_t thread;
 	struct rmm_allocator *a;
 	uint64_t seed;
-	unsigned beyond; /* calls to make when it is exhausted */
 	struct rmm_range *got;
 	size_t count;
+	unsigned beyond; /* calls to make when it is exhausted */
 	int last;
 };
 

@@ -35,6 +35,8 @@ static bool fails(void)
 	return true;
 }
 
+/* The linker's names, not ours. NOLINTBEGIN(bugprone-reserved-identifier) */
+
 /*
  * Wrap a function: __wrap_NAME fails when it is its turn.
  * @type    what it returns
@@ -134,6 +136,8 @@ int __wrap_fallocate64(int fd, int mode, off_t offset, off_t len)
 	errno = fault_errno;
 	return -1;
 }
+
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 static void setup(void)
 {

@@ -320,12 +320,12 @@ START_TEST(write_once_race_has_one_winner)
 	uint64_t id = rmm_map_id(rmm_file_map(file));
 	struct racer racers[THREADS];
 
-	for (int round = 0; round < 4; round++) {
+	for (uint64_t round = 0; round < 4; round++) {
 		const char *p = rmm_map_ptr(rmm_file_map(file));
 		int winner = -1;
 
-		for (int t = 0; t < THREADS; t++) {
-			uint64_t start = (uint64_t)(50 * round + t);
+		for (uint64_t t = 0; t < THREADS; t++) {
+			uint64_t start = 50 * round + t;
 
 			racers[t] = (struct racer){.file = file,
 				.range = {start * A, (start + THREADS) * A, id},
