@@ -9,12 +9,23 @@ start() {
 	s=$RANGES/${S[1]}
 }
 
-# Run a command that must fail with EBUSY; print how many ms it took.
-busy_after_ms() {
-	local began=${EPOCHREALTIME/./}
+# Milliseconds since some time ago.
+now() {
+	echo $((${EPOCHREALTIME/./} / 1000))
+}
 
-	fails_with "$EBUSY" "$@"
-	echo $(((${EPOCHREALTIME/./} - began) / 1000))
+# A command fails with EBUSY, and without waiting for the slot: on a machine
+# that is busy itself, at least once in ten times.
+busy_at_once() {
+	local try began ms
+
+	for ((try = 0; try < 10; try++)); do
+		began=$(now)
+		fails_with "$EBUSY" "$@"
+		ms=$(($(now) - began))
+		[ $ms -ge 150 ] || return 0
+	done
+	fail "EBUSY after $ms ms: $*"
 }
 
 # While the first writer has unflushed changes the second gets EBUSY at once.
@@ -24,8 +35,7 @@ test_second_writer_gets_ebusy_at_once() {
 	step 0 a open w "$s"
 	step 262143 a pwrite 0 262143 x
 	for options in conv=notrunc bs=64K oflag=append; do
-		ms=$(busy_after_ms dd if="$W/other" of="$s" $options)
-		[ "$ms" -lt 150 ] || fail "EBUSY after $ms ms"
+		busy_at_once dd if="$W/other" of="$s" $options
 	done
 	step 1 a pwrite 262143 1 x
 	step 0 a close
@@ -38,12 +48,10 @@ test_truncation_counts_as_a_change() {
 	start_handles
 	step 0 a open w "$s"
 	step 0 a truncate 1000
-	ms=$(busy_after_ms dd if="$W/other" of="$s")
-	[ "$ms" -lt 150 ] || fail "EBUSY after $ms ms"
+	busy_at_once dd if="$W/other" of="$s"
 	step 0 a close
 	step 0 a open wt "$s"
-	ms=$(busy_after_ms dd if="$W/other" of="$s")
-	[ "$ms" -lt 150 ] || fail "EBUSY after $ms ms"
+	busy_at_once dd if="$W/other" of="$s"
 }
 
 # fsync is not a flush: its caller keeps the slot.
@@ -53,8 +61,7 @@ test_fsync_does_not_give_the_slot_away() {
 	step 0 a open w "$s"
 	step 1000 a pwrite 0 1000 x
 	step 0 a fsync
-	ms=$(busy_after_ms dd if="$W/other" of="$s")
-	[ "$ms" -lt 150 ] || fail "EBUSY after $ms ms"
+	busy_at_once dd if="$W/other" of="$s"
 	step 262144 a put 0 "$W/part"
 	step 0 a close
 	complete "${S[1]}" "$W/part"
@@ -67,8 +74,10 @@ test_second_writer_waits_for_an_idle_one() {
 	step 0 a open w "$s"
 	step 1000 a pwrite 0 1000 x
 	step 0 a flush
-	ms=$(busy_after_ms dd if="$W/other" of="$s")
-	[[ $ms -ge 150 && $ms -lt 1500 ]] || fail "EBUSY after $ms ms"
+	began=$(now)
+	fails_with "$EBUSY" dd if="$W/other" of="$s"
+	ms=$(($(now) - began))
+	[[ $ms -ge 200 && $ms -lt 3000 ]] || fail "EBUSY after $ms ms"
 	step 262144 a put 0 "$W/part"
 	step 0 a close
 	complete "${S[1]}" "$W/part"
@@ -78,17 +87,22 @@ test_second_writer_waits_for_an_idle_one() {
 test_waiting_writer_gets_the_slot_at_close() {
 	start
 	start_handles
-	for _ in 1 2 3 4 5; do
+	for ((rounds = 0; rounds < 5; )); do
 		step 0 a open wt "$s"
 		step 1000 a pwrite 0 1000 x
 		step 0 a flush
+		began=$(now)
 		dd if="$W/part" of="$s" status=none &
 		second=$!
 		sleep 0.05
 		step 0 a close
-		wait "$second"
-		complete "${S[1]}" "$W/part"
-		rm "$RECEIPTS/${S[1]}"
+		if wait "$second"; then
+			complete "${S[1]}" "$W/part"
+			rm "$RECEIPTS/${S[1]}"
+			rounds=$((rounds + 1))
+		elif [ $(($(now) - began)) -lt 200 ]; then
+			fail "EBUSY though the slot was closed"
+		fi
 	done
 }
 
