@@ -7,10 +7,10 @@
 #include "base/workers.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 
 #include "base/cleanup.h"
+#include "base/thread.h"
 
 struct workers {
 	pthread_mutex_t lock;
@@ -58,22 +58,9 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* Faults stay open: a blocked one would kill where a guard could catch it. */
-static void block_signals(sigset_t *old)
-{
-	static const int faults[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP};
-	sigset_t set;
-
-	sigfillset(&set);
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-		sigdelset(&set, faults[i]);
-	pthread_sigmask(SIG_BLOCK, &set, old);
-}
-
 int workers_create(unsigned count, struct workers **out)
 {
 	AUTO(auto_workers) struct workers *w = NULL;
-	sigset_t old;
 	int err = 0;
 
 	w = calloc(1, sizeof(*w) + count * sizeof(w->threads[0]));
@@ -82,14 +69,12 @@ int workers_create(unsigned count, struct workers **out)
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->wake, NULL);
 	w->last = &w->first;
-	block_signals(&old);
 	while (w->count < count && !err) {
-		err = pthread_create(&w->threads[w->count], NULL, work, w);
+		err = thread_start(&w->threads[w->count], work, w);
 		w->count += !err;
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (err)
-		return -err;
+		return err;
 	*out = KEEP(w);
 	return 0;
 }

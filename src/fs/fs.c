@@ -121,6 +121,13 @@ struct task *task_create(fuse_req_t req, const struct node *node,
 	return task;
 }
 
+void task_end(struct task *task, int err)
+{
+	reply_error(task->req, err);
+	free(task->bytes);
+	free(task);
+}
+
 static void run_task(struct job *job)
 {
 	struct task *task = task_of(job, job);

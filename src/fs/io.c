@@ -128,27 +128,85 @@ static ssize_t move_bytes(struct fuse_bufvec *in, const struct slot_write *op)
 	return n == -EFAULT ? -EIO : n;
 }
 
-static void sync_and_reply_write(struct task *task)
+static void reply_written(struct task *task)
 {
-	int err = slot_sync(task->node.target, task->node.slot);
-
-	if (err)
-		reply_error(task->req, err);
-	else
-		fuse_reply_write(task->req, (size_t)task->result);
+	if (task->result < 0) {
+		task_end(task, (int)task->result);
+		return;
+	}
+	fuse_reply_write(task->req, (size_t)task->result);
+	free(task->bytes);
 	free(task);
 }
 
-/* Through O_SYNC, O_DSYNC and RWF_SYNC: only the flags of each write tell. */
-static void reply_synced(fuse_req_t req, const struct node *node,
-	const struct fuse_file_info *fi, ssize_t n)
+/*
+ * A worker's: what a write leaves to be done. Its bytes, if it was blocked; its
+ * record, if it failed; its sync. Through O_SYNC, O_DSYNC and RWF_SYNC: only
+ * the flags of each write tell.
+ */
+static void finish_write(struct task *task)
 {
+	struct target *target = task->node.target;
+	struct slot *slot = task->node.slot;
+	int err = 0;
+
+	while (task->bytes && !err) {
+		task->result = slot_write(
+			task->writer, task->bytes, task->len, task->offset);
+		if (task->result != SLOT_BLOCKED)
+			break;
+		err = slot_unblock(target, slot, false);
+	}
+	if (!err && task->result < 0)
+		(void)slot_unblock(target, slot, true);
+	else if (!err && task->fi.flags & (O_SYNC | O_DSYNC))
+		err = slot_sync(target, slot);
+	if (err)
+		task->result = err;
+	reply_written(task);
+}
+
+/* Keep the bytes, for the pipe is needed; a worker writes them. */
+static void write_later(fuse_req_t req, const struct node *node,
+	const struct fuse_file_info *fi, struct fuse_bufvec *in, off_t offset)
+{
+	struct fuse_bufvec to = FUSE_BUFVEC_INIT(fuse_buf_size(in));
 	struct task *task = task_create(req, node, fi, NULL);
+	ssize_t n;
 
 	if (!task)
 		return;
-	task->result = (int)n;
-	task_run(task, sync_and_reply_write);
+	task->offset = (uint64_t)offset;
+	task->bytes = malloc(to.buf[0].size);
+	if (!task->bytes) {
+		task_end(task, -ENOMEM);
+		return;
+	}
+	to.buf[0].mem = task->bytes;
+	in->buf[0].flags |= FUSE_BUF_FD_RETRY;
+	n = fuse_buf_copy(&to, in, 0);
+	if (n <= 0) {
+		task_end(task, n ? (int)n : -EIO);
+		return;
+	}
+	task->len = (uint64_t)n;
+	task_run(task, finish_write);
+}
+
+static void end_write(fuse_req_t req, const struct node *node,
+	const struct fuse_file_info *fi, ssize_t n)
+{
+	struct task *task;
+
+	if (n >= 0 && !(fi->flags & (O_SYNC | O_DSYNC))) {
+		fuse_reply_write(req, (size_t)n);
+		return;
+	}
+	task = task_create(req, node, fi, NULL);
+	if (!task)
+		return;
+	task->result = n;
+	task_run(task, finish_write);
 }
 
 void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
@@ -156,7 +214,6 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
 {
 	struct slot_write op;
 	struct node node;
-	ssize_t n;
 	int err;
 
 	if (!node_or_reply(req, ino, &node))
@@ -167,26 +224,26 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
 	}
 	err = slot_write_begin((struct writer *)(uintptr_t)fi->fh,
 		(uint64_t)offset, fuse_buf_size(in), &op);
-	if (err) {
+	if (err == SLOT_BLOCKED)
+		write_later(req, &node, fi, in, offset);
+	else if (err)
 		reply_error(req, err);
-		return;
-	}
-	n = slot_write_end(&op, move_bytes(in, &op));
-	if (n < 0)
-		reply_error(req, (int)n);
-	else if (fi->flags & (O_SYNC | O_DSYNC))
-		reply_synced(req, &node, fi, n);
 	else
-		fuse_reply_write(req, (size_t)n);
+		end_write(req, &node, fi,
+			slot_write_end(&op, move_bytes(in, &op)));
 }
 
 static void fallocate_and_reply(struct task *task)
 {
-	int err = slot_fallocate(
-		task->writer, task->mode, task->offset, task->len);
+	struct node *node = &task->node;
+	int err;
 
-	reply_error(task->req, err);
-	free(task);
+	do {
+		err = slot_fallocate(
+			task->writer, task->mode, task->offset, task->len);
+	} while (err == SLOT_BLOCKED &&
+		 !(err = slot_unblock(node->target, node->slot, false)));
+	task_end(task, err);
 }
 
 /* Zeros may be many: a worker writes them. */
@@ -233,12 +290,30 @@ static struct slot_attr slot_attr(const struct stat *attr, int to_set)
 	return set;
 }
 
-/* Also the way on for a truncate that was parked. */
+static void unblock_and_set(struct task *task);
+
+/* A worker's: remember the attributes. The answer does not wait for the disk,
+ * but for the ledger: chown hands bytes to somebody. */
+static void save_and_reply(struct task *task)
+{
+	struct node *node = &task->node;
+	struct stat st;
+	int err = slot_save(node->target, node->slot);
+
+	if (err) {
+		task_end(task, err);
+		return;
+	}
+	(void)node_stat(task->fs, node, &st);
+	fuse_reply_attr(task->req, &st, ATTR_TIMEOUT_S);
+	free(task);
+}
+
+/* Also the way on for a truncate that was parked, or blocked. */
 static void set_slot(struct task *task)
 {
 	struct node *node = &task->node;
 	struct slot_attr set = slot_attr(&task->attr, task->to_set);
-	struct stat st;
 	int err = 0;
 
 	if (task->to_set & FUSE_SET_ATTR_SIZE)
@@ -246,26 +321,41 @@ static void set_slot(struct task *task)
 			(uint64_t)task->attr.st_size, &task->waiter);
 	if (err == SLOT_PARKED)
 		return;
-	if (err) {
-		reply_error(task->req, err);
-	} else {
-		slot_set_attr(node->target, node->slot, &set);
-		(void)node_stat(task->fs, node, &st);
-		fuse_reply_attr(task->req, &st, ATTR_TIMEOUT_S);
+	if (err == SLOT_BLOCKED) {
+		task_run(task, unblock_and_set);
+		return;
 	}
-	free(task);
+	if (err) {
+		task_end(task, err);
+		return;
+	}
+	slot_set_attr(node->target, node->slot, &set);
+	task_run(task, save_and_reply);
+}
+
+static void unblock_and_set(struct task *task)
+{
+	struct node *node = &task->node;
+	struct stat st;
+	int err;
+
+	slot_stat(node->target, node->slot, &st);
+	err = slot_unblock(node->target, node->slot,
+		task->attr.st_size < st.st_size || !task->attr.st_size);
+	if (err)
+		task_end(task, err);
+	else
+		set_slot(task);
 }
 
 static void wake_set(struct waiter *waiter, int err)
 {
 	struct task *task = task_of(waiter, waiter);
 
-	if (!err) {
+	if (err)
+		task_end(task, err);
+	else
 		set_slot(task);
-		return;
-	}
-	reply_error(task->req, err);
-	free(task);
 }
 
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,

@@ -50,7 +50,9 @@ static int reply_opened(struct task *task, struct writer *writer)
 	return fuse_reply_create(task->req, &entry, &task->fi);
 }
 
-/* Also the way on for an open that was parked. */
+static void unblock_and_open(struct task *task);
+
+/* Also the way on for an open that was parked, or blocked. */
 static void open_slot(struct task *task)
 {
 	struct writer *writer;
@@ -59,24 +61,39 @@ static void open_slot(struct task *task)
 
 	if (err == SLOT_PARKED)
 		return;
-	if (err)
-		reply_error(task->req, err);
-	else if (reply_opened(task, writer) == -ENOENT)
+	if (err == SLOT_BLOCKED) {
+		task_run(task, unblock_and_open);
+		return;
+	}
+	if (err) {
+		task_end(task, err);
+		return;
+	}
+	if (reply_opened(task, writer) == -ENOENT)
 		/* Whoever asked is gone; no RELEASE will come. */
 		slot_release(writer);
 	free(task);
+}
+
+/* What was covered is about to be forgotten: in the ledger first. */
+static void unblock_and_open(struct task *task)
+{
+	int err = slot_unblock(task->node.target, task->node.slot, true);
+
+	if (err)
+		task_end(task, err);
+	else
+		open_slot(task);
 }
 
 static void wake_open(struct waiter *waiter, int err)
 {
 	struct task *task = task_of(waiter, waiter);
 
-	if (!err) {
+	if (err)
+		task_end(task, err);
+	else
 		open_slot(task);
-		return;
-	}
-	reply_error(task->req, err);
-	free(task);
 }
 
 static void open_for_writing(fuse_req_t req, const struct node *node,
@@ -173,102 +190,104 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 /* ---- flush, fsync, release -------------------------------------------------
  */
 
-/* Is this checksum short enough for a handler? */
-static bool sum_inline(const struct node *node)
+static void reply_durable(struct durable_waiter *durable, int err)
 {
-	return node->slot->length <= INLINE_SUM_MAX;
+	task_end(task_of(durable, durable), err);
 }
 
-static void sum_and_reply(struct task *task)
+/* Answer when the receipt, if there is one, is on disk. */
+static void end_durable(struct task *task)
 {
-	reply_error(task->req, slot_sum(task->writer));
-	free(task);
+	task->durable.done = reply_durable;
+	durability_wait(task->node.target, task->node.slot, &task->durable);
+}
+
+static void settle_and_reply(struct task *task)
+{
+	int err = slot_settle(task->writer);
+
+	if (!err && task->node.target->strict)
+		end_durable(task);
+	else
+		task_end(task, err);
+}
+
+/* Give a task with the request's handle to a worker. */
+static void hand_over(fuse_req_t req, const struct node *node,
+	const struct fuse_file_info *fi, void (*work)(struct task *task))
+{
+	struct task *task = task_create(req, node, fi, NULL);
+
+	if (task)
+		task_run(task, work);
 }
 
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct writer *writer = NULL;
 	struct node node;
-	struct task *task;
-	int err = 0;
 
 	if (!node_or_reply(req, ino, &node))
 		return;
-	if (node.kind == KIND_SLOT)
-		writer = (struct writer *)(uintptr_t)fi->fh;
-	if (writer)
-		err = slot_flush(writer);
-	if (err == SLOT_SUM_NEEDED && sum_inline(&node))
-		err = slot_sum(writer);
-	if (err != SLOT_SUM_NEEDED) {
-		reply_error(req, err);
-		return;
-	}
-	task = task_create(req, &node, fi, NULL);
-	if (task)
-		task_run(task, sum_and_reply);
+	if (node.kind == KIND_SLOT && fi->fh &&
+		slot_flush((struct writer *)(uintptr_t)fi->fh))
+		hand_over(req, &node, fi, settle_and_reply);
+	else
+		reply_error(req, 0);
 }
 
 static void sync_and_reply(struct task *task)
 {
 	struct node *node = &task->node;
-	int err;
+	int err = node->kind == KIND_SLOT ? slot_sync(node->target, node->slot)
+					  : target_sync(node->target);
 
-	if (node->kind != KIND_SLOT) {
-		err = target_sync(node->target);
-	} else {
-		err = slot_sync(node->target, node->slot);
-		if (!err && task->writer)
-			err = slot_sum(task->writer);
+	if (err || !task->writer) {
+		task_end(task, err);
+		return;
 	}
-	reply_error(task->req, err);
-	free(task);
+	err = slot_settle(task->writer);
+	if (err)
+		task_end(task, err);
+	else
+		end_durable(task);
 }
 
 void op_fsync(
 	fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	struct node node;
-	struct task *task;
 
 	(void)datasync;
 	if (!node_or_reply(req, ino, &node))
 		return;
-	if (node.kind != KIND_SLOT && node.kind != KIND_DATA) {
+	if (node.kind == KIND_SLOT || node.kind == KIND_DATA)
+		hand_over(req, &node, fi, sync_and_reply);
+	else
 		reply_error(req, 0);
-		return;
-	}
-	task = task_create(req, &node, fi, NULL);
-	if (task)
-		task_run(task, sync_and_reply);
 }
 
-static void sum_and_release(struct task *task)
+static void settle_and_release(struct task *task)
 {
 	/* Nobody is left to be told; without a receipt the slot says it. */
-	(void)slot_sum(task->writer);
+	(void)slot_settle(task->writer);
 	slot_release(task->writer);
-	fuse_reply_err(task->req, 0);
-	free(task);
+	task_end(task, 0);
 }
 
 static void release_writer(
 	fuse_req_t req, const struct node *node, struct fuse_file_info *fi)
 {
 	struct writer *writer = (struct writer *)(uintptr_t)fi->fh;
-	struct task *task;
-	int err = slot_settle(writer);
+	struct task *task = NULL;
 
-	if (err == SLOT_SUM_NEEDED && !sum_inline(node)) {
+	if (slot_flush(writer)) {
 		task = task_create(req, node, fi, NULL);
 		if (task)
-			task_run(task, sum_and_release);
+			task_run(task, settle_and_release);
 		else
 			slot_release(writer);
 		return;
 	}
-	if (err == SLOT_SUM_NEEDED)
-		(void)slot_sum(writer);
 	slot_release(writer);
 	reply_error(req, 0);
 }

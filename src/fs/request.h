@@ -10,6 +10,7 @@
 #include "base/workers.h"
 #include "fs/fs.h"
 #include "fs/inode.h"
+#include "target/durability.h"
 #include "target/parking.h"
 #include "target/slot.h"
 #include "target/store.h"
@@ -19,9 +20,6 @@
  * it is told of. Names of slots and receipts come and go. */
 #define ATTR_TIMEOUT_S 1.0
 #define STABLE_ENTRY_TIMEOUT_S 60.0
-
-/* A checksum over more than this is computed by a worker. */
-#define INLINE_SUM_MAX (UINT64_C(1) << 20)
 
 struct fs {
 	struct store *store;
@@ -51,6 +49,7 @@ struct text {
 struct task {
 	struct job job;
 	struct waiter waiter;
+	struct durable_waiter durable;
 	struct fs *fs;
 	fuse_req_t req;
 	void (*work)(struct task *task);
@@ -61,9 +60,10 @@ struct task {
 	bool create; /* the open answers a CREATE */
 	struct stat attr;
 	int to_set;
-	int result; /* bytes to answer a write with */
-	int mode;   /* of fallocate */
+	ssize_t result; /* what to answer a write with */
+	int mode;       /* of fallocate */
 	uint64_t offset, len;
+	char *bytes; /* of a write that was blocked; freed with the task */
 	char name[];
 };
 
@@ -84,6 +84,9 @@ static inline void reply_error(fuse_req_t req, int err)
 /* A task with room for @name (may be NULL), or NULL after -ENOMEM was sent. */
 struct task *task_create(fuse_req_t req, const struct node *node,
 	const struct fuse_file_info *fi, const char *name);
+
+/* Send the error, or 0, and free the task. */
+void task_end(struct task *task, int err);
 
 /* Let a worker call @work, which answers the request and frees the task. */
 void task_run(struct task *task, void (*work)(struct task *task));
@@ -110,6 +113,9 @@ bool text_kind(enum kind kind);
 
 /* Make it. Returns 0, -ENOENT, -ENOMEM. Free bytes after. */
 int text_make(const struct node *node, struct text *text);
+
+/* Nanoseconds of CLOCK_REALTIME as the kernel has them. */
+struct timespec text_time(int64_t ns);
 
 /* Tell the kernel, soon, to forget what it has cached of @node. */
 void notify_changed(struct fs *fs, const struct node *node);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "fs/request.h"
+#include "ledger/ledger.h"
 
 bool text_kind(enum kind kind)
 {
@@ -24,6 +25,13 @@ static const char *space_text(const struct target *target)
 		       : "best-effort";
 }
 
+static const char *ledger_text(const struct target *target)
+{
+	if (!target->ledger)
+		return "none";
+	return ledger_error(target->ledger) ? "failed" : "good";
+}
+
 /* docs/status.md describes each key; the order is part of it. */
 static int write_status(const struct target *target, FILE *out)
 {
@@ -34,6 +42,7 @@ static int write_status(const struct target *target, FILE *out)
 	fprintf(out, "slot_size %" PRIu64 "\n", target->slot_size);
 	fprintf(out, "slots %" PRIu64 "\n", target->slot_count);
 	fprintf(out, "slots_complete %" PRIu64 "\n", get(&n->complete));
+	fprintf(out, "slots_durable %" PRIu64 "\n", get(&n->durable));
 	fprintf(out, "slots_overrun %" PRIu64 "\n", get(&n->overrun));
 	fprintf(out, "slots_open %" PRIu64 "\n", get(&n->writers));
 	fprintf(out, "bytes_covered %" PRIu64 "\n", get(&n->covered));
@@ -44,19 +53,27 @@ static int write_status(const struct target *target, FILE *out)
 	fprintf(out, "busy_total %" PRIu64 "\n", get(&n->refused));
 	fprintf(out, "errors_total %" PRIu64 "\n", get(&n->errors));
 	fprintf(out, "space %s\n", space_text(target));
-	fprintf(out, "sync %s\n",
-		rmm_map_error(target->map) ? "failed" : "good");
+	fprintf(out, "ledger %s\n", ledger_text(target));
 	return 0;
 }
 
-static void write_time(const struct timespec *time, FILE *out)
+struct timespec text_time(int64_t ns)
 {
+	return (struct timespec){
+		.tv_sec = ns / 1000000000,
+		.tv_nsec = ns % 1000000000,
+	};
+}
+
+static void write_time(int64_t ns, FILE *out)
+{
+	struct timespec time = text_time(ns);
 	struct tm tm;
 	char text[32];
 
-	gmtime_r(&time->tv_sec, &tm);
+	gmtime_r(&time.tv_sec, &tm);
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	fprintf(out, "completed=%s.%09ldZ\n", text, time->tv_nsec);
+	fprintf(out, "completed=%s.%09ldZ\n", text, time.tv_nsec);
 }
 
 static int write_receipt(const struct node *node, FILE *out)
@@ -73,9 +90,9 @@ static int write_receipt(const struct node *node, FILE *out)
 	fprintf(out, "length=%" PRIu64 "\n", r.state.length);
 	fprintf(out, "reserved=%" PRIu64 "\n", rmm_align_up(r.state.length));
 	fprintf(out, "crc32c=%08" PRIx32 "\n", r.state.crc);
-	fprintf(out, "state=complete\n");
+	fprintf(out, "state=%s\n", r.receipt.durable ? "durable" : "complete");
 	fprintf(out, "generation=%" PRIu32 "\n", r.state.generation);
-	write_time(&r.receipt.completed, out);
+	write_time(r.receipt.completed_ns, out);
 	fprintf(out, "uid=%u\n", r.receipt.who.uid);
 	fprintf(out, "pid=%d\n", r.receipt.who.pid);
 	fprintf(out, "command=%s\n", r.receipt.who.command);

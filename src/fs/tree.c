@@ -58,7 +58,8 @@ static int stat_text(const struct node *node, struct stat *st)
 		slot_receipt(node->target, node->slot, &receipt)) {
 		st->st_uid = receipt.state.uid;
 		st->st_gid = receipt.state.gid;
-		st->st_mtim = st->st_ctim = receipt.receipt.completed;
+		st->st_mtim = st->st_ctim =
+			text_time(receipt.receipt.completed_ns);
 	}
 	return 0;
 }
@@ -374,22 +375,34 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 /* ---- unlink ----------------------------------------------------------------
  */
 
+static void revoke_and_reply(struct task *task)
+{
+	struct node *node = &task->node;
+	struct node slot = node_sibling(node, KIND_SLOT, node->slot);
+	int err = slot_revoke(node->target, node->slot);
+
+	reply_error(task->req, err);
+	if (!err)
+		notify_changed(task->fs, &slot);
+	free(task);
+}
+
 /* rm receipts/NAME revokes; nothing else can be removed. */
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct node folder, receipt, slot;
+	struct node folder, receipt;
+	struct task *task;
 	int err = -EPERM;
 
 	if (!node_or_reply(req, parent, &folder))
 		return;
-	if (folder.kind == KIND_RECEIPTS) {
+	if (folder.kind == KIND_RECEIPTS)
 		err = find_in_target(&folder, name, &receipt);
-		if (!err)
-			err = slot_revoke(receipt.target, receipt.slot);
-		if (!err) {
-			slot = node_sibling(&receipt, KIND_SLOT, receipt.slot);
-			notify_changed(request_fs(req), &slot);
-		}
+	if (err) {
+		reply_error(req, err);
+		return;
 	}
-	reply_error(req, err);
+	task = task_create(req, &receipt, NULL, NULL);
+	if (task)
+		task_run(task, revoke_and_reply);
 }

@@ -111,6 +111,9 @@ int ledger_open_readonly(
 
 const struct ledger_header *ledger_header(const struct ledger *ledger);
 
+/* How many slots it has: rows that ledger_load will hand over. */
+uint64_t ledger_slot_count(const struct ledger *ledger);
+
 /*
  * Hand over every row, by ascending start, and every coverage whose generation
  * is its slot's. A row whose checksum is wrong, or that does not fit into the

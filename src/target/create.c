@@ -1,6 +1,6 @@
 /*
  * Making a target. It is built without a name, so that a crash or a full disk
- * leaves nothing; its layout goes first, then one link(2) lets it appear.
+ * leaves nothing; its ledger goes first, then one link(2) lets it appear.
  * A lock on the folder keeps two makers of one name apart.
  */
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "base/openat.h"
 #include "base/size.h"
-#include "ledger/layout.h"
+#include "ledger/ledger.h"
 #include "target/store.h"
 
 #define PROC_FD "/proc/self/fd/%d"
@@ -34,7 +34,7 @@ const char *target_name_refused(const char *name)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			return "it contains a control character";
 	}
-	if (layout_reserved(name))
+	if (ledger_reserved(name))
 		return "its ending is reserved for rmfs's own files";
 	return NULL;
 }
@@ -88,23 +88,68 @@ static int build(
 	return KEEP_FD(fd);
 }
 
-/* Give it its layout and its name. */
-static int publish(int dirfd, int fd, const struct target_spec *spec, char *why,
-	size_t why_size)
+/* The slots of a new target, one after the other. */
+struct cutter {
+	struct rmm_allocator *allocator;
+	uint64_t slot_size;
+	uint64_t count;
+	struct stat st;
+};
+
+static bool next_slot(void *arg, struct ledger_slot *slot)
 {
-	struct layout layout = {
+	struct cutter *cutter = arg;
+	struct rmm_range range;
+
+	if (!cutter->slot_size || rmm_allocator_alloc(cutter->allocator,
+					  cutter->slot_size, &range))
+		return false;
+	*slot = (struct ledger_slot){
+		.id = ++cutter->count,
+		.start = range.start,
+		.length = rmm_range_len(&range),
+		.generation = 1,
+		.uid = cutter->st.st_uid,
+		.gid = cutter->st.st_gid,
+		.mode = cutter->st.st_mode & 0666,
+		.mtime_ns = cutter->st.st_mtim.tv_sec * INT64_C(1000000000) +
+			    cutter->st.st_mtim.tv_nsec,
+	};
+	return true;
+}
+
+static int write_ledger(int dirfd, int fd, const struct target_spec *spec)
+{
+	struct ledger_header header = {
 		.size = spec->size,
 		.slot_size = spec->slot_size,
 	};
-	char path[sizeof(PROC_FD) + 12];
-	bool linked;
-	int err = 0;
+	struct cutter cutter = {.slot_size = spec->slot_size};
+	int err;
 
-	layout_remove(dirfd, spec->name);
-	if (layout.slot_size)
-		err = layout_write(dirfd, spec->name, &layout);
+	if (fstat(fd, &cutter.st))
+		return -errno;
+	err = rmm_allocator_create(
+		RMM_SEQUENTIAL, spec->size, 0, &cutter.allocator);
 	if (err)
-		return because(err, why, why_size, "cannot write the layout");
+		return err;
+	err = ledger_create(dirfd, spec->name, &header, next_slot, &cutter);
+	rmm_allocator_close(cutter.allocator);
+	return err;
+}
+
+/* Give it its ledger and its name. */
+static int publish(int dirfd, int fd, const struct target_spec *spec, char *why,
+	size_t why_size)
+{
+	char path[sizeof(PROC_FD) + 12];
+	int err = write_ledger(dirfd, fd, spec);
+	bool linked;
+
+	if (err == -ENOSPC)
+		return because_full(dirfd, spec, err, why, why_size);
+	if (err)
+		return because(err, why, why_size, "cannot write the ledger");
 	snprintf(path, sizeof(path), PROC_FD, fd);
 	linked = !linkat(AT_FDCWD, path, dirfd, spec->name, AT_SYMLINK_FOLLOW);
 	if (linked && !fsync(dirfd))
@@ -112,7 +157,7 @@ static int publish(int dirfd, int fd, const struct target_spec *spec, char *why,
 	err = -errno;
 	if (linked)
 		unlinkat(dirfd, spec->name, 0);
-	layout_remove(dirfd, spec->name);
+	ledger_remove(dirfd, spec->name);
 	return because(err, why, why_size, "cannot give it its name");
 }
 

@@ -5,12 +5,12 @@
 #include "target/parking.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/thread.h"
 
 struct parking {
 	pthread_mutex_t lock; /* the innermost lock: below a slot's */
@@ -109,32 +109,16 @@ static void *expire(void *arg)
 	return NULL;
 }
 
-static int start_thread(struct parking *parking)
-{
-	sigset_t all, before;
-	int err;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&parking->thread, NULL, expire, parking);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -err;
-}
-
 int parking_create(struct parking **out)
 {
 	struct parking *parking = calloc(1, sizeof(*parking));
-	pthread_condattr_t attr;
 	int err;
 
 	if (!parking)
 		return -ENOMEM;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&parking->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	cond_init_monotonic(&parking->changed);
 	pthread_mutex_init(&parking->lock, NULL);
-	err = start_thread(parking);
+	err = thread_start(&parking->thread, expire, parking);
 	if (err) {
 		parking->stopped = true;
 		parking_close(parking);

@@ -5,13 +5,10 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/crc32c.h"
 #include "target/parking.h"
 #include "target/slot_state.h"
 
-enum { SUM_BLOCK = 256 * 1024 };
-
-static int64_t now_ns(void)
+int64_t slot_now_ns(void)
 {
 	struct timespec now;
 
@@ -25,13 +22,15 @@ static int64_t now_ns(void)
 void slot_touch(struct slot *slot)
 {
 	slot->changes++;
-	slot->mtime_ns = now_ns();
+	slot->mtime_ns = slot_now_ns();
 }
 
 void slot_withdraw(struct target *target, struct slot *slot)
 {
 	if (!slot->receipt)
 		return;
+	if (slot->receipt->durable)
+		count(&target->counters.durable, UINT64_MAX);
 	free(slot->receipt);
 	slot->receipt = NULL;
 	count(&target->counters.complete, UINT64_MAX);
@@ -114,11 +113,14 @@ int slot_open(struct target *target, struct slot *slot, const struct who *who,
 		.slot = slot,
 		.who = *who,
 		.changed = empty,
+		.unsaved = empty,
 	};
 	/* From the moment it is parked a waiter may be woken, and opened by
 	 * another thread: nothing of the request is touched after that. */
 	slot_lock(target, slot);
 	err = slot_admit(target, slot, waiter);
+	if (!err && empty && slot_blocked(slot, true))
+		err = SLOT_BLOCKED;
 	if (!err) {
 		if (empty)
 			slot_empty(target, slot);
@@ -146,151 +148,8 @@ void slot_release(struct writer *writer)
 	free(writer);
 }
 
-/* ---- receipts --------------------------------------------------------------
+/* ---- looking ---------------------------------------------------------------
  */
-
-/* Is the file still what was mapped? Else no receipt of it is worth a thing. */
-static bool intact(const struct target *target)
-{
-	struct stat st;
-
-	return !fstat(rmm_map_fd(target->map), &st) && st.st_nlink > 0 &&
-	       (uint64_t)st.st_size == target->size;
-}
-
-/* Has the slot earned a receipt, but for its checksum? */
-static bool earned(const struct slot *slot, const struct writer *writer)
-{
-	return !slot->receipt && slot->writer == writer &&
-	       slot->cover.prefix == slot->length && !slot->overrun &&
-	       !writer->inflight;
-}
-
-/* Give the receipt; the checksum is there and right. */
-static int issue(struct writer *writer)
-{
-	struct target *target = writer->target;
-	struct slot *slot = writer->slot;
-	struct receipt *receipt;
-
-	if (rmm_map_error(target->map))
-		return rmm_map_error(target->map);
-	if (!intact(target))
-		return -EIO;
-	receipt = malloc(sizeof(*receipt));
-	if (!receipt)
-		return -ENOMEM;
-	clock_gettime(CLOCK_REALTIME, &receipt->completed);
-	receipt->who = writer->who;
-	slot->receipt = receipt;
-	slot->size = slot->length;
-	count(&target->counters.complete, 1);
-	count(&target->counters.receipts, 1);
-	return 0;
-}
-
-static int settle(struct writer *writer)
-{
-	if (!earned(writer->slot, writer))
-		return 0;
-	return writer->slot->crc_follows ? issue(writer) : SLOT_SUM_NEEDED;
-}
-
-int slot_settle(struct writer *writer)
-{
-	int err;
-
-	slot_lock(writer->target, writer->slot);
-	err = settle(writer);
-	slot_unlock(writer->target, writer->slot);
-	return err;
-}
-
-int slot_flush(struct writer *writer)
-{
-	int err;
-
-	slot_lock(writer->target, writer->slot);
-	/* With a write under way the handle is not done, whatever closed. */
-	if (!writer->inflight)
-		writer->changed = false;
-	err = settle(writer);
-	slot_unlock(writer->target, writer->slot);
-	return err;
-}
-
-/* The checksum of the slot's bytes, through the file: a page that cannot be
- * read is an error there, not a signal. */
-static int read_sum(
-	const struct target *target, const struct slot *slot, uint32_t *sum)
-{
-	AUTO_FREE char *block = malloc(SUM_BLOCK);
-	uint64_t done = 0;
-	uint32_t crc = 0;
-
-	if (!block)
-		return -ENOMEM;
-	while (done < slot->length) {
-		uint64_t left = slot->length - done;
-		ssize_t n = pread(rmm_map_fd(target->map), block,
-			left < SUM_BLOCK ? left : SUM_BLOCK,
-			(off_t)(slot->start + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return -EIO;
-		crc = crc32c(crc, block, (size_t)n);
-		done += (uint64_t)n;
-	}
-	*sum = crc;
-	return 0;
-}
-
-int slot_sum(struct writer *writer)
-{
-	struct target *target = writer->target;
-	struct slot *slot = writer->slot;
-	uint32_t changes, crc;
-	int err;
-
-	slot_lock(target, slot);
-	changes = slot->changes;
-	err = settle(writer);
-	slot_unlock(target, slot);
-	if (err != SLOT_SUM_NEEDED)
-		return err;
-	err = read_sum(target, slot, &crc);
-	if (err)
-		return err;
-	slot_lock(target, slot);
-	if (slot->changes == changes && earned(slot, writer)) {
-		slot->crc = crc;
-		slot->crc_follows = true;
-		err = issue(writer);
-	}
-	slot_unlock(target, slot);
-	return err;
-}
-
-int slot_revoke(struct target *target, struct slot *slot)
-{
-	int err = -ENOENT;
-
-	slot_lock(target, slot);
-	if (slot->receipt) {
-		slot_empty(target, slot);
-		if (slot->writer) {
-			slot->writer->lost = -EBUSY;
-			slot->writer = NULL;
-			count(&target->counters.writers, UINT64_MAX);
-		}
-		err = 0;
-	}
-	slot_unlock(target, slot);
-	parking_wake(target->parking, slot);
-	return err;
-}
 
 bool slot_receipt(
 	struct target *target, struct slot *slot, struct slot_receipt *receipt)
@@ -304,7 +163,7 @@ bool slot_receipt(
 		receipt->state = *slot;
 	}
 	slot_unlock(target, slot);
-	return complete && intact(target);
+	return complete && target_intact(target);
 }
 
 bool slot_complete(struct target *target, struct slot *slot)

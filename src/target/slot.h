@@ -3,7 +3,7 @@
  * requests into these calls, unit tests make them directly.
  *
  * A slot is EMPTY, PARTIAL or COVERED by its coverage; COMPLETE when it also
- * has a receipt. What leads where:
+ * has a receipt, DURABLE when that says so. What leads where:
  *
  *   write, punch   adds coverage; takes a receipt away before the first byte
  *   flush, fsync,  COVERED -> COMPLETE, if nothing was refused past the end
@@ -12,11 +12,17 @@
  *                  the receipt
  *   revoke         COMPLETE -> EMPTY, the writer's handle is lost
  *   overrun        any write past the end: no receipt until EMPTY again
+ *   durability.c   COMPLETE -> DURABLE; or -> EMPTY when a sync failed
  *
- * A receipt is given in one place, under the slot's lock, and only if every
- * byte is covered, the slot is not overrun, no write is under way, and the
- * checksum is of the bytes as they are: computed while they arrived in order,
- * or read back with nothing changing meanwhile.
+ * A receipt is given in one place, by slot_settle, and only if every byte is
+ * covered, the slot is not overrun, no write is under way, and the checksum is
+ * of the bytes as they are: computed while they arrived in order, or read back
+ * with nothing changing meanwhile.
+ *
+ * The ledger may remember less than is true, never more. While a slot is being
+ * recorded, and before a change that would make its record false, every change
+ * is answered SLOT_BLOCKED: the record is then taken back by a worker
+ * (slot_unblock), which may block, and the change tried again.
  *
  * One writer at a time: a handle from open for write to RELEASE. Its writes may
  * run in parallel. A handle that lost its slot stays valid and changes nothing.
@@ -38,10 +44,18 @@ enum {
 	COMMAND_SIZE = 16, /* a Linux command name with its NUL */
 	SLOT_NAME_SIZE = 48,
 	SLOT_READ_RUNS = 16,
-	/* What slot_open and slot_truncate return besides 0 and errnos. */
-	SLOT_PARKED = 1,
-	/* What slot_flush and slot_fsync return: call slot_sum. */
-	SLOT_SUM_NEEDED = 2,
+	/* Answers that are neither a count nor an errno: those end at 4095. */
+	SLOT_PARKED = -4096,    /* the waiter will be woken */
+	SLOT_BLOCKED = -4097,   /* slot_unblock on a worker, then again */
+	SLOT_UNSETTLED = -4098, /* slot_settle on a worker */
+};
+
+/* What the ledger may hold of a slot, each more than the one before. */
+enum recorded {
+	RECORDED_NOTHING,
+	RECORDED_COVERAGE,
+	RECORDED_COMPLETE,
+	RECORDED_DURABLE,
 };
 
 struct target;
@@ -55,8 +69,9 @@ struct who {
 };
 
 struct receipt {
-	struct timespec completed; /* CLOCK_REALTIME */
+	int64_t completed_ns; /* CLOCK_REALTIME */
 	struct who who;
+	bool durable;
 };
 
 /*
@@ -79,6 +94,8 @@ struct slot {
 	uint16_t mode;
 	bool overrun;
 	bool crc_follows;
+	uint8_t recorded; /* enum recorded */
+	bool recording;   /* a worker is at the ledger: nothing may change */
 };
 
 /*
@@ -90,6 +107,7 @@ struct writer {
 	struct who who;
 	unsigned inflight; /* writes under way */
 	bool changed;      /* since the last FLUSH */
+	bool unsaved;      /* coverage has changed since it was recorded */
 	int lost;          /* 0, or what every further change gets */
 };
 
@@ -124,22 +142,23 @@ struct slot_attr {
 /*
  * Open for writing; with @empty as O_TRUNC does.
  * @waiter  parked when the writer before has closed but is not released yet
- * Returns 0 with a handle in *@out, SLOT_PARKED, -EPERM (it is complete),
- * -EBUSY (another handle has changed it since its last flush; or the time of
+ * Returns 0 with a handle in *@out, SLOT_PARKED, SLOT_BLOCKED (only with
+ * @empty), -EPERM (it is complete), -EBUSY (another handle has changed it since
+ * its last flush; or the time of
  * @waiter is over), -ENOMEM.
  */
 int slot_open(struct target *target, struct slot *slot, const struct who *who,
 	bool empty, struct waiter *waiter, struct writer **out);
 
-/* Close a handle, after slot_flush and slot_sum; whoever is parked wakes. */
+/* Close a handle, after slot_settle; whoever is parked wakes. */
 void slot_release(struct writer *writer);
 
 /*
  * Announce a write of @len > 0 bytes at @offset.
  * When it returns 0, move at most @op->len bytes to @op->bytes and call
  * slot_write_end. What does not fit marks the slot overrun, here.
- * Returns 0, -ENOSPC (nothing fits), or what became of the handle: -EBUSY,
- * -ESTALE.
+ * Returns 0, SLOT_BLOCKED, -ENOSPC (nothing fits), or what became of the
+ * handle: -EBUSY, -ESTALE.
  */
 int slot_write_begin(struct writer *writer, uint64_t offset, size_t len,
 	struct slot_write *op);
@@ -157,34 +176,41 @@ ssize_t slot_write(
 	struct writer *writer, const void *buf, size_t len, uint64_t offset);
 
 /*
- * FLUSH and FSYNC: give the receipt, if the slot has earned it.
- * slot_flush also says that the handle's changes are done for now.
- * Returns 0, -ENOMEM, or SLOT_SUM_NEEDED: everything is there but the
- * checksum; call slot_sum, on a worker if the slot is long.
+ * FLUSH: the handle's changes are done for now. Does not block.
+ * Returns 0, or SLOT_UNSETTLED: there is something to record.
  */
 int slot_flush(struct writer *writer);
+
+/*
+ * Give the receipt if the slot has earned it, and record it; else record how
+ * much is covered, as well as that can be done. Blocks: it may have to read the
+ * slot back for its checksum.
+ * Returns 0, -ENOMEM, -EIO, or the ledger's error.
+ */
 int slot_settle(struct writer *writer);
 
 /*
- * Read the slot back for its checksum, then give the receipt, unless something
- * changed meanwhile. Blocks for as long as reading takes.
- * Returns 0, -ENOMEM, -EIO.
+ * Take back from the ledger what a change would make false; it is on disk
+ * before a durable receipt's bytes may change. Blocks.
+ * @resets  the change empties or shortens the slot: no coverage may be left
+ * Returns 0 or the ledger's error: then the change must not happen.
  */
-int slot_sum(struct writer *writer);
+int slot_unblock(struct target *target, struct slot *slot, bool resets);
 
 /*
  * Write the slot's bytes to disk and wait. Blocks.
- * After a failure the slot is empty: Linux drops the pages it could not write,
- * and says so once. Returns 0 or a negative errno.
+ * Linux says once that it could not write, of whichever bytes of the file, and
+ * drops them: after a failure all slots of the target that are not durable are
+ * empty. Returns 0 or a negative errno.
  */
 int slot_sync(struct target *target, struct slot *slot);
 
 /*
  * Set the size. @writer is NULL when it was asked by path; then the rules of
  * slot_open hold, and @waiter may be parked.
- * Returns 0, SLOT_PARKED, -ENOSPC (past the end: the slot is overrun), -EPERM,
- * -EBUSY, -ESTALE. The size it has is no change, whoever asks; 0 always
- * empties.
+ * Returns 0, SLOT_PARKED, SLOT_BLOCKED, -ENOSPC (past the end: the slot is
+ * overrun), -EPERM, -EBUSY, -ESTALE. The size it has is no change, whoever
+ * asks; 0 always empties.
  */
 int slot_truncate(struct target *target, struct slot *slot,
 	struct writer *writer, uint64_t size, struct waiter *waiter);
@@ -192,14 +218,14 @@ int slot_truncate(struct target *target, struct slot *slot,
 /*
  * Mode 0 and KEEP_SIZE reserve what is reserved already; PUNCH_HOLE and
  * ZERO_RANGE write zeros, which takes time for long ranges.
- * Returns 0, -EOPNOTSUPP, -ENOSPC, -EBUSY, -ESTALE, -EIO.
+ * Returns 0, SLOT_BLOCKED, -EOPNOTSUPP, -ENOSPC, -EBUSY, -ESTALE, -EIO.
  */
 int slot_fallocate(
 	struct writer *writer, int mode, uint64_t offset, uint64_t len);
 
 /*
  * Take the receipt away and empty the slot; its writer's handle is lost.
- * Returns 0, -ENOENT (it has no receipt).
+ * Blocks. Returns 0, -ENOENT (it has no receipt), or the ledger's error.
  */
 int slot_revoke(struct target *target, struct slot *slot);
 
@@ -225,7 +251,11 @@ int64_t slot_seek(
 /* Fill in all of @st but its inode number and device. */
 void slot_stat(struct target *target, struct slot *slot, struct stat *st);
 
-/* chmod, chown, utimens. A complete slot takes the mode and ignores it. */
+/*
+ * chmod, chown, utimens. A complete slot takes the mode and ignores it.
+ * slot_save records them; it blocks. Returns 0 or the ledger's error.
+ */
+int slot_save(struct target *target, struct slot *slot);
 void slot_set_attr(
 	struct target *target, struct slot *slot, const struct slot_attr *attr);
 

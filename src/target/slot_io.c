@@ -74,6 +74,8 @@ static int begin(struct writer *writer, uint64_t offset, size_t len,
 
 	if (writer->lost)
 		return writer->lost;
+	if (slot_blocked(slot, false))
+		return SLOT_BLOCKED;
 	*op = (struct slot_write){
 		.writer = writer,
 		.offset = offset,
@@ -83,7 +85,7 @@ static int begin(struct writer *writer, uint64_t offset, size_t len,
 		return -ENOSPC;
 	slot_withdraw(target, slot);
 	slot_touch(slot);
-	writer->changed = true;
+	slot_dirty(writer);
 	op->bytes = target->base + slot->start + offset;
 	op->in_order = follows(slot, writer, offset);
 	op->crc = slot->crc;
@@ -225,8 +227,10 @@ static int truncate_locked(struct target *target, struct slot *slot,
 		err = slot_admit(target, slot, waiter);
 	if (err)
 		return err;
+	if (slot_blocked(slot, size < slot->size || !size))
+		return SLOT_BLOCKED;
 	if (writer)
-		writer->changed = true;
+		slot_dirty(writer);
 	if (size > slot->length)
 		return truncate_past(target, slot);
 	resize(target, slot, size);
@@ -252,6 +256,8 @@ static int check_end(
 
 	if (writer->lost)
 		return writer->lost;
+	if (slot_blocked(writer->slot, false))
+		return SLOT_BLOCKED;
 	if (!__builtin_add_overflow(offset, len, &end) &&
 		end <= writer->slot->length)
 		return 0;
@@ -266,7 +272,7 @@ static void grow(struct writer *writer, uint64_t size)
 	if (size <= writer->slot->size)
 		return;
 	writer->slot->size = size;
-	writer->changed = true;
+	slot_dirty(writer);
 	slot_touch(writer->slot);
 }
 
@@ -394,18 +400,4 @@ int64_t slot_seek(
 	}
 	slot_unlock(target, slot);
 	return found;
-}
-
-int slot_sync(struct target *target, struct slot *slot)
-{
-	int err = rmm_map_sync_range(target->map, slot->start, slot->length);
-
-	if (err) {
-		/* What the kernel could not write it may have dropped. */
-		slot_lock(target, slot);
-		slot_empty(target, slot);
-		slot_unlock(target, slot);
-		count(&target->counters.errors, 1);
-	}
-	return err;
 }

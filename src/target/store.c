@@ -16,15 +16,16 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/openat.h"
-#include "ledger/layout.h"
+#include "ledger/ledger.h"
+#include "target/durability.h"
 #include "target/parking.h"
 #include "target/target.h"
 
 struct store {
 	int dirfd;
-	struct stat st; /* of the folder */
-	char *path;     /* as given, for messages */
-	struct parking *parking;
+	struct stat st;              /* of the folder */
+	char *path;                  /* as given, for messages */
+	struct target_config config; /* of every target */
 	/* Held while a target is opened, so that none is opened twice. */
 	pthread_mutex_t opening;
 	pthread_rwlock_t lock;   /* below opening */
@@ -81,37 +82,18 @@ static const char *unfit(const struct store *store, const struct stat *st)
 	return NULL;
 }
 
-/* How the file is cut; all zeros if it is not. */
-static int read_layout(struct store *store, const char *name,
-	const struct stat *st, struct layout *layout)
-{
-	int err = layout_read(store->dirfd, name, layout);
-
-	if (err == -ENOENT)
-		return 0;
-	if (err == -EILSEQ)
-		return refuse(store, name, err,
-			"NAME.rmfs beside it is not a layout that this "
-			"version reads");
-	if (err)
-		return refuse_errno(store, name, err);
-	if (layout->size != (uint64_t)st->st_size)
-		return refuse(store, name, -EILSEQ,
-			"its size is not the one in NAME.rmfs beside it");
-	return 0;
-}
-
 /*
- * Open what @path names and lock it: for reading only, unless it is cut.
+ * Open what @path names and lock it: for reading only, unless it has a ledger.
  * @path is an O_PATH descriptor, so that no device or fifo is ever opened.
  */
 static int open_locked(
-	struct store *store, const char *name, int path, bool is_cut)
+	struct store *store, const char *name, int path, bool has_ledger)
 {
 	char link[32];
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", path);
-	AUTO_FD int fd = open(link, (is_cut ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	AUTO_FD int fd =
+		open(link, (has_ledger ? O_RDWR : O_RDONLY) | O_CLOEXEC);
 	if (fd < 0)
 		return refuse_errno(store, name, -errno);
 	if (flock(fd, LOCK_EX | LOCK_NB))
@@ -120,15 +102,23 @@ static int open_locked(
 	return KEEP_FD(fd);
 }
 
-/* Open the file of a target, and find out how it is cut. */
-static int open_file(struct store *store, const char *name, uint64_t *slot_size)
+/* Is there a file called as the ledger of @name would be? */
+static bool has_ledger(struct store *store, const char *name)
+{
+	char ledger[TARGET_NAME_MAX + sizeof(".rmfs")];
+	struct stat st;
+
+	snprintf(ledger, sizeof(ledger), "%s.rmfs", name);
+	return !fstatat(store->dirfd, ledger, &st, AT_SYMLINK_NOFOLLOW);
+}
+
+/* Open the file of a target, if it can be one. */
+static int open_file(struct store *store, const char *name, bool writable)
 {
 	AUTO_FD int path =
 		open_beneath(store->dirfd, name, O_PATH | O_NOFOLLOW, 0);
-	struct layout layout = {0};
 	struct stat st;
 	const char *why;
-	int err;
 
 	if (path < 0)
 		return path;
@@ -139,11 +129,73 @@ static int open_file(struct store *store, const char *name, uint64_t *slot_size)
 	why = unfit(store, &st);
 	if (why)
 		return refuse(store, name, -ENOENT, why);
-	err = read_layout(store, name, &st, &layout);
+	return open_locked(store, name, path, writable);
+}
+
+/* Say in the log why it is served for reading only. */
+static void mistrust(struct store *store, const char *name, const char *why)
+{
+	log_error("%s/%s.rmfs: %s; %s is served for reading only until "
+		  "'rmfsctl recover' has built a new ledger",
+		store->path, name, why, name);
+}
+
+/*
+ * The ledger of an open target. NULL with 0 when it is not to be trusted: its
+ * data can still be read.
+ */
+static int open_ledger(
+	struct store *store, const char *name, int fd, struct ledger **out)
+{
+	char why[LEDGER_WHY_SIZE];
+	struct stat st;
+	int err = ledger_open(store->dirfd, name, out, why);
+
+	if (err == -EBUSY || err == -ENOSPC || err == -ENOMEM)
+		return refuse(store, name, err, why);
+	if (!err && !fstat(fd, &st) &&
+		(uint64_t)st.st_size != ledger_header(*out)->size) {
+		snprintf(why, sizeof(why),
+			"it is of a file of %llu bytes, and this one has %llu",
+			(unsigned long long)ledger_header(*out)->size,
+			(unsigned long long)st.st_size);
+		ledger_close(*out);
+		err = -EILSEQ;
+	}
+	if (err) {
+		mistrust(store, name, why);
+		*out = NULL;
+	}
+	return 0;
+}
+
+/* Serve the file @fd with what its ledger remembers, or without one. */
+static int open_with_ledger(struct store *store, const char *name, int fd,
+	bool writable, struct target **out)
+{
+	AUTO_FD int owned = fd;
+	struct ledger *ledger = NULL;
+	int again, err = 0;
+
+	if (writable)
+		err = open_ledger(store, name, fd, &ledger);
 	if (err)
 		return err;
-	*slot_size = layout.slot_size;
-	return open_locked(store, name, path, layout.slot_size != 0);
+	/* A copy, should the ledger turn out to be damaged within. */
+	again = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (again < 0)
+		return -errno;
+	err = target_open(name, KEEP_FD(owned), ledger, &store->config, out);
+	if (err != -EILSEQ || !ledger) {
+		close(again);
+		if (err)
+			ledger_close(ledger);
+		return err ? refuse_errno(store, name, err) : 0;
+	}
+	ledger_close(ledger);
+	mistrust(store, name, "it is damaged");
+	err = target_open(name, again, NULL, &store->config, out);
+	return err ? refuse_errno(store, name, err) : 0;
 }
 
 /* Put it in the table; it is the store's then. */
@@ -189,24 +241,25 @@ static struct target *known(struct store *store, const char *name)
 static int open_target(
 	struct store *store, const char *name, struct target **out)
 {
-	uint64_t slot_size = 0;
+	bool writable = has_ledger(store, name);
 	struct target *target;
 	int fd, err;
 
 	*out = known(store, name);
 	if (*out)
 		return 0;
-	fd = open_file(store, name, &slot_size);
+	fd = open_file(store, name, writable);
 	if (fd < 0)
 		return fd;
-	err = target_open(name, fd, slot_size, store->parking, &target);
+	err = open_with_ledger(store, name, fd, writable, &target);
 	if (err)
-		return refuse_errno(store, name, err);
+		return err;
 	err = insert(store, target);
 	if (err) {
 		target_close(target);
 		return err;
 	}
+	target_resume(target);
 	*out = target;
 	return 0;
 }
@@ -305,16 +358,23 @@ int store_open(const char *source, struct store **out)
 	store->path = strdup(source);
 	if (!store->path)
 		return -ENOMEM;
-	err = parking_create(&store->parking);
+	err = parking_create(&store->config.parking);
+	if (!err)
+		err = durability_create(&store->config.durability);
 	if (err)
 		return err;
 	*out = KEEP(store);
 	return 0;
 }
 
+void store_set_strict(struct store *store, bool strict)
+{
+	store->config.strict = strict;
+}
+
 struct parking *store_parking(struct store *store)
 {
-	return store->parking;
+	return store->config.parking;
 }
 
 static void forget(void *node)
@@ -328,12 +388,13 @@ void store_close(struct store *store)
 
 	if (!store)
 		return;
+	durability_close(store->config.durability);
 	tdestroy(store->by_name, forget);
 	tdestroy(store->complained, free);
 	for (uint32_t i = 0; i < store->count; i++)
 		target_close(store->targets[i]);
 	free(store->targets);
-	parking_close(store->parking);
+	parking_close(store->config.parking);
 	if (store->dirfd >= 0)
 		close(store->dirfd);
 	pthread_rwlock_destroy(&store->lock);

@@ -34,7 +34,7 @@ struct target_spec {
 const char *target_name_refused(const char *name);
 
 /*
- * Make a target in the folder @dirfd: reserve its space, write its layout,
+ * Make a target in the folder @dirfd: reserve its space, write its ledger,
  * then let it appear under its name, whole or not at all.
  * @why  set to one line saying what failed, for people; @why_size bytes
  * Returns 0, -EINVAL, -EEXIST, -ENOSPC, ... ; a failure leaves nothing behind.
@@ -59,7 +59,7 @@ int store_scan(struct store *store);
 /*
  * The target called @name: from the table, or opened now. Blocks; any thread.
  * Returns 0, -ENOENT (no such file, or not a target), -EBUSY (locked by
- * another), -EILSEQ (its layout), ...
+ * another), ...
  */
 int store_find(struct store *store, const char *name, struct target **out);
 
@@ -68,6 +68,9 @@ struct target *store_known(struct store *store, const char *name);
 
 /* The target with that id, from 1 on, without gaps; NULL beyond the last. */
 struct target *store_target(struct store *store, uint64_t id);
+
+/* Shall close wait until a receipt is durable? Before the first store_scan. */
+void store_set_strict(struct store *store, bool strict);
 
 /* The folder's descriptor, the store's. */
 int store_dirfd(const struct store *store);

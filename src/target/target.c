@@ -1,115 +1,15 @@
+/* A target's slots and their names, and its bytes as a whole. */
 #include "target/target.h"
 
-#include <fcntl.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-#include "base/cleanup.h"
-#include "target/parking.h"
+#include "base/log.h"
 #include "target/slot_state.h"
-
-/* ---- opening ---------------------------------------------------------------
- */
-
-static int cut(struct target *target)
-{
-	struct rmm_range range;
-	uint64_t per_slot = target->slot_size;
-	uint64_t slots = target->size / per_slot + 1;
-	int err;
-
-	target->slots = calloc(slots, sizeof(*target->slots));
-	if (!target->slots)
-		return -ENOMEM;
-	for (uint64_t left = target->size; left;
-		left -= rmm_range_len(&range)) {
-		err = rmm_allocator_alloc(target->pool,
-			left < per_slot ? left : per_slot, &range);
-		if (err)
-			return err;
-		target->slots[target->slot_count++] = (struct slot){
-			.start = range.start,
-			.length = rmm_range_len(&range),
-			.mtime_ns = target->st.st_mtim.tv_sec *
-					    INT64_C(1000000000) +
-				    target->st.st_mtim.tv_nsec,
-			.uid = target->st.st_uid,
-			.gid = target->st.st_gid,
-			.mode = (uint16_t)(target->st.st_mode & 0666),
-			.generation = 1,
-			.crc_follows = true,
-		};
-	}
-	return 0;
-}
-
-/* A file that is cut takes writes: its space must be there. */
-static int prepare_slots(struct target *target, int fd)
-{
-	int err = rmm_reserve(fd, target->size);
-
-	if (err && err != -EOPNOTSUPP)
-		return err;
-	err = rmm_allocator_create(
-		RMM_POOL, target->size, rmm_map_id(target->map), &target->pool);
-	return err ? err : cut(target);
-}
-
-static void target_release(struct target **target)
-{
-	target_close(*target);
-}
-
-int target_open(const char *name, int fd, uint64_t slot_size,
-	struct parking *parking, struct target **out)
-{
-	AUTO(target_release) struct target *target = NULL;
-	AUTO_FD int owned = fd;
-	int err;
-
-	if (posix_memalign(
-		    (void **)&target, _Alignof(struct target), sizeof(*target)))
-		return -ENOMEM;
-	memset(target, 0, sizeof(*target));
-	for (int i = 0; i < TARGET_STRIPES; i++)
-		pthread_mutex_init(&target->stripes[i].mutex, NULL);
-	target->name = strdup(name);
-	if (!target->name)
-		return -ENOMEM;
-	if (fstat(fd, &target->st))
-		return -errno;
-	target->size = (uint64_t)target->st.st_size;
-	target->slot_size = slot_size;
-	target->parking = parking;
-	err = rmm_map_fdopen(fd, slot_size ? 0 : RMM_RDONLY, &target->map);
-	if (err)
-		return err;
-	(void)KEEP_FD(owned);
-	target->base = rmm_map_ptr(target->map);
-	if (slot_size) {
-		err = prepare_slots(target, fd);
-		if (err)
-			return err;
-	}
-	*out = KEEP(target);
-	return 0;
-}
-
-void target_close(struct target *target)
-{
-	if (!target)
-		return;
-	for (uint64_t i = 0; i < target->slot_count; i++)
-		slot_fini(&target->slots[i]);
-	free(target->slots);
-	rmm_allocator_close(target->pool);
-	rmm_map_close(target->map);
-	for (int i = 0; i < TARGET_STRIPES; i++)
-		pthread_mutex_destroy(&target->stripes[i].mutex);
-	free(target->name);
-	free(target);
-}
 
 /* ---- slots and their names -------------------------------------------------
  */
@@ -212,11 +112,79 @@ struct slot *target_find(
 	return NULL;
 }
 
+/* ---- its bytes, and what the disk says of them -----------------------------
+ */
+
+bool target_intact(const struct target *target)
+{
+	struct stat st;
+
+	return !fstat(rmm_map_fd(target->map), &st) && st.st_nlink > 0 &&
+	       (uint64_t)st.st_size == target->size;
+}
+
+/* Nobody knows which bytes were lost: whatever is not durable is. */
+static void empty_undurable(struct target *target)
+{
+	for (uint64_t id = 1; id <= target->slot_count; id++) {
+		struct slot *slot = target_slot(target, id);
+		bool suspect;
+
+		slot_lock(target, slot);
+		suspect = (coverage_bytes(&slot->cover) ||
+				  slot->recorded != RECORDED_NOTHING) &&
+			  !(slot->receipt && slot->receipt->durable);
+		slot_unlock(target, slot);
+		if (suspect)
+			(void)slot_forget(target, slot);
+	}
+}
+
+/* After a sync: @result is 0 or -1 with errno. sync_lock is held. */
+static int judge(struct target *target, int result)
+{
+	int err = result ? -errno : 0;
+
+	if (!err)
+		return 0;
+	count(&target->counters.errors, 1);
+	log_error("%s: cannot write to disk: %s: all slots that were not "
+		  "durable are empty again",
+		target->name, strerror(-err));
+	empty_undurable(target);
+	return err;
+}
+
 int target_sync(struct target *target)
 {
-	int err = rmm_map_sync(target->map);
+	int err;
 
-	if (err)
-		count(&target->counters.errors, 1);
+	pthread_mutex_lock(&target->sync_lock);
+	err = judge(target, fdatasync(rmm_map_fd(target->map)));
+	pthread_mutex_unlock(&target->sync_lock);
 	return err;
+}
+
+int slot_sync(struct target *target, struct slot *slot)
+{
+	int err;
+
+	/* Of a range of the mapping: the kernel's ranged fdatasync. */
+	pthread_mutex_lock(&target->sync_lock);
+	err = judge(target,
+		msync(target->base + slot->start, slot->length, MS_SYNC));
+	pthread_mutex_unlock(&target->sync_lock);
+	return err;
+}
+
+void target_withdraw_undurable(struct target *target)
+{
+	for (uint64_t id = 1; id <= target->slot_count; id++) {
+		struct slot *slot = target_slot(target, id);
+
+		slot_lock(target, slot);
+		if (slot->receipt && !slot->receipt->durable)
+			slot_withdraw(target, slot);
+		slot_unlock(target, slot);
+	}
 }

@@ -3,9 +3,10 @@
  *
  * Lock order, outermost first:
  *   1. store.c: the table of targets, store.lock
- *   2. a slot's lock, slot_lock (one of a fixed number of stripes; never two
+ *   2. target.sync_lock; then ledger.c's own
+ *   3. a slot's lock, slot_lock (one of a fixed number of stripes; never two
  *      at once; never held while bytes move or anything blocks)
- *   3. parking.c: parking.lock
+ *   4. parking.c: parking.lock; durability.c: durability.lock
  */
 #ifndef RMFS_TARGET_TARGET_H
 #define RMFS_TARGET_TARGET_H
@@ -18,6 +19,8 @@
 
 #include "target/slot.h"
 
+struct durability;
+struct ledger;
 struct parking;
 
 enum { TARGET_STRIPES = 64 };
@@ -27,6 +30,7 @@ enum { TARGET_STRIPES = 64 };
 struct target_counters {
 	_Atomic uint64_t covered;   /* bytes covered now */
 	_Atomic uint64_t complete;  /* slots with a receipt now */
+	_Atomic uint64_t durable;   /* slots with a durable one now */
 	_Atomic uint64_t overrun;   /* slots marked overrun now */
 	_Atomic uint64_t writers;   /* slots open for writing now */
 	_Atomic uint64_t written;   /* bytes that arrived */
@@ -47,24 +51,49 @@ struct target {
 	struct rmm_allocator *pool;
 	struct slot *slots; /* in order of their offsets; slot id - 1 */
 	uint64_t slot_count;
-	struct parking *parking; /* the store's */
+	struct parking *parking;       /* the store's */
+	struct durability *durability; /* the store's */
+	struct ledger *ledger;         /* NULL: nothing is remembered */
+	bool strict; /* close waits until the receipt is durable */
+	/* Held for each sync and for what its failure means, so that an error
+	 * of which Linux told one thread is known to all before the next sync
+	 * succeeds. Outside a slot's lock. */
+	pthread_mutex_t sync_lock;
 	struct target_counters counters;
 	struct {
 		_Alignas(64) pthread_mutex_t mutex;
+		pthread_cond_t recorded; /* a slot's recording has ended */
 	} stripes[TARGET_STRIPES];
 };
 
+/* What a target is opened with; all of it outlives the target. */
+struct target_config {
+	struct parking *parking;
+	struct durability *durability;
+	bool strict;
+};
+
 /*
- * Serve the file @fd under @name, cut into slots of @slot_size.
- * @fd         locked, open for reading, and for writing if it is cut; the
- *             target's from here on
- * @slot_size  0: not cut, and never written
- * @parking    outlives the target
+ * Serve the file @fd under @name, cut as its ledger says.
+ * @fd      locked, open for reading, and for writing if it has a ledger; the
+ *          target's from here on
+ * @ledger  NULL: not cut, and never written; the target's on success, the
+ *          caller's still after a failure
  * Reserves the file's space again, should somebody have punched holes in it.
- * Returns 0, -ENODATA (an empty file), -ENOMEM, -ENOSPC, ...
+ * After a reboot all receipts that are not durable are verified: that reads
+ * their slots, and empties those whose bytes are not what the receipt says.
+ * Returns 0, -ENODATA (an empty file), -ENOMEM, -ENOSPC, -EILSEQ (the ledger;
+ * logged), ...
  */
-int target_open(const char *name, int fd, uint64_t slot_size,
-	struct parking *parking, struct target **out);
+int target_open(const char *name, int fd, struct ledger *ledger,
+	const struct target_config *config, struct target **out);
+
+/* As cut into slots of @slot_size, without a ledger: nothing is remembered. */
+int target_open_forgetful(const char *name, int fd, uint64_t slot_size,
+	const struct target_config *config, struct target **out);
+
+/* Queue what was left complete, but not durable, at the last end. Needs id. */
+void target_resume(struct target *target);
 
 /* Takes NULL. No request may be under way. */
 void target_close(struct target *target);
@@ -88,7 +117,16 @@ void target_slot_name(
 struct slot *target_find(
 	const struct target *target, const char *name, int *err);
 
-/* Write all of the target's data to disk and wait. 0 or a negative errno. */
+/* Is the file still what was mapped? Else no receipt of it is worth a thing. */
+bool target_intact(const struct target *target);
+
+/*
+ * Write all of the target's data to disk and wait. Blocks. What a failure
+ * means, slot_sync says. Returns 0 or a negative errno.
+ */
 int target_sync(struct target *target);
+
+/* The ledger has failed: nobody shall see a receipt that is only complete. */
+void target_withdraw_undurable(struct target *target);
 
 #endif

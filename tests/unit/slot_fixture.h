@@ -28,6 +28,7 @@ static const struct who bob = {.uid = 2, .pid = 22, .command = "bob"};
 
 static inline void setup(void)
 {
+	struct target_config config = {0};
 	int fd;
 
 	snprintf(file, sizeof(file), "%s/target", unit_folder());
@@ -35,7 +36,9 @@ static inline void setup(void)
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(ftruncate(fd, SIZE), 0);
 	ck_assert_int_eq(parking_create(&parking), 0);
-	ck_assert_int_eq(target_open("target", fd, SLOT, parking, &target), 0);
+	config.parking = parking;
+	ck_assert_int_eq(
+		target_open_forgetful("target", fd, SLOT, &config, &target), 0);
 	slot = target_slot(target, 1);
 	last = target_slot(target, 2);
 	for (int i = 0; i < SIZE; i++)
@@ -72,10 +75,32 @@ static inline struct writer *open_slot(bool empty)
 	return writer;
 }
 
+/* A change as the file system makes it: what blocks it is taken back. */
+#define unblocked(of, resets, change)                                          \
+	({                                                                     \
+		ssize_t answer_;                                               \
+		while ((answer_ = (change)) == SLOT_BLOCKED)                   \
+			ck_assert_int_eq(slot_unblock(target, of, resets), 0); \
+		answer_;                                                       \
+	})
+
+static inline ssize_t write_slot(
+	struct writer *writer, const void *buf, size_t len, uint64_t offset)
+{
+	return unblocked(
+		writer->slot, false, slot_write(writer, buf, len, offset));
+}
+
+static inline int truncate_slot(struct writer *writer, uint64_t size)
+{
+	return (int)unblocked(slot, size < slot->size,
+		slot_truncate(target, slot, writer, size, NULL));
+}
+
 static inline void put(struct writer *writer, uint64_t offset, size_t len)
 {
 	ck_assert_int_eq(
-		slot_write(writer, bytes + offset, len, offset), (ssize_t)len);
+		write_slot(writer, bytes + offset, len, offset), (ssize_t)len);
 }
 
 /* FLUSH as the file system does it. */
@@ -83,7 +108,7 @@ static inline int flush(struct writer *writer)
 {
 	int err = slot_flush(writer);
 
-	return err == SLOT_SUM_NEEDED ? slot_sum(writer) : err;
+	return err == SLOT_UNSETTLED ? slot_settle(writer) : err;
 }
 
 static inline void close_slot(struct writer *writer)

@@ -14,7 +14,7 @@ START_TEST(in_order_fill_earns_receipt)
 		put(writer, at, 4096);
 	}
 	ck_assert(!complete());
-	ck_assert_int_eq(slot_flush(writer), 0);
+	ck_assert_int_eq(flush(writer), 0);
 	assert_true_receipt(slot);
 	slot_release(writer);
 	assert_true_receipt(slot);
@@ -28,9 +28,9 @@ START_TEST(any_order_fill_earns_receipt)
 
 	for (size_t at = SLOT; at > 0; at -= 1024)
 		put(writer, at - 1024, 1024);
-	ck_assert_int_eq(slot_flush(writer), SLOT_SUM_NEEDED);
+	ck_assert_int_eq(slot_flush(writer), SLOT_UNSETTLED);
 	ck_assert(!complete());
-	ck_assert_int_eq(slot_sum(writer), 0);
+	ck_assert_int_eq(slot_settle(writer), 0);
 	assert_true_receipt(slot);
 	slot_release(writer);
 }
@@ -42,7 +42,7 @@ START_TEST(overwritten_bytes_are_summed_as_they_are)
 	struct writer *writer = open_slot(true);
 
 	put(writer, 0, SLOT / 2);
-	ck_assert_int_eq(slot_write(writer, "changed", 7, 100), 7);
+	ck_assert_int_eq(write_slot(writer, "changed", 7, 100), 7);
 	put(writer, SLOT / 2, SLOT / 2);
 	close_slot(writer);
 	assert_true_receipt(slot);
@@ -70,10 +70,10 @@ START_TEST(last_slot_completes_at_file_end)
 
 	ck_assert_int_eq(
 		slot_open(target, last, &alice, true, &waiter, &writer), 0);
-	ck_assert_int_eq(slot_write(writer, bytes, LAST - 1, 0), LAST - 1);
+	ck_assert_int_eq(write_slot(writer, bytes, LAST - 1, 0), LAST - 1);
 	ck_assert_int_eq(flush(writer), 0);
 	ck_assert(!slot_complete(target, last));
-	ck_assert_int_eq(slot_write(writer, bytes, 1, LAST - 1), 1);
+	ck_assert_int_eq(write_slot(writer, bytes, 1, LAST - 1), 1);
 	close_slot(writer);
 	assert_true_receipt(last);
 }
@@ -114,7 +114,9 @@ START_TEST(late_write_withdraws_receipt)
 	put(writer, 0, SLOT);
 	ck_assert_int_eq(flush(writer), 0);
 	ck_assert(complete());
-	ck_assert_int_eq(slot_write_begin(writer, 10, 4, &op), 0);
+	ck_assert_int_eq(
+		unblocked(slot, false, slot_write_begin(writer, 10, 4, &op)),
+		0);
 	ck_assert(!complete());
 	memcpy(op.bytes, "late", 4);
 	ck_assert_int_eq(slot_write_end(&op, 4), 4);
@@ -131,14 +133,16 @@ START_TEST(write_under_way_holds_receipt_back)
 	struct slot_write op;
 
 	put(writer, 0, SLOT);
-	ck_assert_int_eq(slot_write_begin(writer, 0, 100, &op), 0);
+	ck_assert_int_eq(
+		unblocked(slot, false, slot_write_begin(writer, 0, 100, &op)),
+		0);
 	memset(op.bytes, 'x', 50);
 	ck_assert_int_eq(flush(writer), 0);
 	ck_assert(!complete());
 	memset(op.bytes + 50, 'x', 50);
 	ck_assert_int_eq(slot_write_end(&op, 100), 100);
-	ck_assert_int_eq(slot_settle(writer), SLOT_SUM_NEEDED);
-	ck_assert_int_eq(slot_sum(writer), 0);
+	ck_assert_int_eq(slot_flush(writer), SLOT_UNSETTLED);
+	ck_assert_int_eq(slot_settle(writer), 0);
 	assert_true_receipt(slot);
 	slot_release(writer);
 }
@@ -150,8 +154,12 @@ START_TEST(parallel_writes_are_summed_right)
 	struct writer *writer = open_slot(true);
 	struct slot_write first, second;
 
-	ck_assert_int_eq(slot_write_begin(writer, 0, 8192, &first), 0);
-	ck_assert_int_eq(slot_write_begin(writer, 4096, 8192, &second), 0);
+	ck_assert_int_eq(unblocked(slot, false,
+				 slot_write_begin(writer, 0, 8192, &first)),
+		0);
+	ck_assert_int_eq(unblocked(slot, false,
+				 slot_write_begin(writer, 4096, 8192, &second)),
+		0);
 	memcpy(first.bytes, bytes, 8192);
 	ck_assert_int_eq(slot_write_end(&first, 8192), 8192);
 	memset(second.bytes, 'z', 8192);
@@ -170,7 +178,7 @@ START_TEST(change_during_sum_gives_no_receipt)
 
 	put(writer, 4096, SLOT - 4096);
 	put(writer, 0, 4096);
-	ck_assert_int_eq(slot_flush(writer), SLOT_SUM_NEEDED);
+	ck_assert_int_eq(slot_flush(writer), SLOT_UNSETTLED);
 	before = slot->changes;
 	put(writer, 0, 10);
 	ck_assert_uint_ne(slot->changes, before);
@@ -186,7 +194,9 @@ START_TEST(failed_write_uncovers_its_range)
 	struct slot_write op;
 
 	put(writer, 0, SLOT);
-	ck_assert_int_eq(slot_write_begin(writer, 8192, 4096, &op), 0);
+	ck_assert_int_eq(unblocked(slot, false,
+				 slot_write_begin(writer, 8192, 4096, &op)),
+		0);
 	memset(op.bytes, 'x', 100);
 	ck_assert_int_eq(slot_write_end(&op, -EIO), -EIO);
 	close_slot(writer);
@@ -202,8 +212,10 @@ START_TEST(write_across_truncate_covers_nothing)
 	struct slot_write op;
 
 	put(writer, 0, 4096);
-	ck_assert_int_eq(slot_write_begin(writer, 4096, 4096, &op), 0);
-	ck_assert_int_eq(slot_truncate(target, slot, writer, 0, NULL), 0);
+	ck_assert_int_eq(unblocked(slot, false,
+				 slot_write_begin(writer, 4096, 4096, &op)),
+		0);
+	ck_assert_int_eq(truncate_slot(writer, 0), 0);
 	ck_assert_int_eq(slot_write_end(&op, 4096), 4096);
 	ck_assert_uint_eq(coverage_bytes(&slot->cover), 0);
 	slot_release(writer);
@@ -219,12 +231,12 @@ START_TEST(shrunk_file_has_no_receipts)
 	fill();
 	slot = last;
 	writer = open_slot(true);
-	ck_assert_int_eq(slot_write(writer, bytes, LAST, 0), LAST);
+	ck_assert_int_eq(write_slot(writer, bytes, LAST, 0), LAST);
 	ck_assert_int_eq(truncate(file, 4096), 0);
 	ck_assert_int_eq(flush(writer), -EIO);
 	ck_assert(!complete());
 	ck_assert(!slot_receipt(target, target_slot(target, 1), &receipt));
-	ck_assert_int_eq(slot_write(writer, bytes, 10, 0), -EIO);
+	ck_assert_int_eq(write_slot(writer, bytes, 10, 0), -EIO);
 	slot_release(writer);
 }
 END_TEST
@@ -237,8 +249,8 @@ START_TEST(write_across_end_overruns)
 	struct writer *writer = open_slot(true);
 	char *more = calloc(1, SLOT + 10);
 
-	ck_assert_int_eq(slot_write(writer, more, SLOT + 10, 0), SLOT);
-	ck_assert_int_eq(slot_write(writer, more, 1, SLOT), -ENOSPC);
+	ck_assert_int_eq(write_slot(writer, more, SLOT + 10, 0), SLOT);
+	ck_assert_int_eq(write_slot(writer, more, 1, SLOT), -ENOSPC);
 	ck_assert_uint_eq(slot->cover.prefix, SLOT);
 	close_slot(writer);
 	ck_assert(!complete());
@@ -256,7 +268,7 @@ START_TEST(write_past_end_withdraws_receipt)
 	put(writer, 0, SLOT);
 	ck_assert_int_eq(flush(writer), 0);
 	ck_assert(complete());
-	ck_assert_int_eq(slot_write(writer, bytes, 1, SLOT), -ENOSPC);
+	ck_assert_int_eq(write_slot(writer, bytes, 1, SLOT), -ENOSPC);
 	ck_assert(!complete());
 	close_slot(writer);
 	ck_assert(!complete());
@@ -269,8 +281,7 @@ START_TEST(truncate_past_end_overruns)
 	struct writer *writer = open_slot(true);
 
 	put(writer, 0, SLOT);
-	ck_assert_int_eq(
-		slot_truncate(target, slot, writer, SLOT + 1, NULL), -ENOSPC);
+	ck_assert_int_eq(truncate_slot(writer, SLOT + 1), -ENOSPC);
 	close_slot(writer);
 	ck_assert(!complete());
 }
@@ -282,7 +293,7 @@ START_TEST(huge_offset_overruns)
 	struct writer *writer = open_slot(true);
 
 	ck_assert_int_eq(
-		slot_write(writer, bytes, 10, UINT64_MAX - 4), -ENOSPC);
+		write_slot(writer, bytes, 10, UINT64_MAX - 4), -ENOSPC);
 	ck_assert_int_eq(
 		slot_fallocate(writer, 0, INT64_MAX, INT64_MAX), -ENOSPC);
 	ck_assert(slot->overrun);
@@ -298,7 +309,7 @@ START_TEST(truncate_down_drops_tail)
 	struct writer *writer = open_slot(true);
 
 	put(writer, 0, SLOT);
-	ck_assert_int_eq(slot_truncate(target, slot, writer, 5000, NULL), 0);
+	ck_assert_int_eq(truncate_slot(writer, 5000), 0);
 	ck_assert_uint_eq(size_now(), 5000);
 	ck_assert_uint_eq(coverage_bytes(&slot->cover), 5000);
 	put(writer, 5000, SLOT - 5000);
@@ -312,7 +323,7 @@ START_TEST(truncate_up_covers_nothing)
 {
 	struct writer *writer = open_slot(true);
 
-	ck_assert_int_eq(slot_truncate(target, slot, writer, SLOT, NULL), 0);
+	ck_assert_int_eq(truncate_slot(writer, SLOT), 0);
 	ck_assert_uint_eq(size_now(), SLOT);
 	close_slot(writer);
 	ck_assert(!complete());
@@ -327,7 +338,7 @@ START_TEST(same_size_truncate_keeps_receipt)
 
 	put(writer, 0, SLOT);
 	ck_assert_int_eq(flush(writer), 0);
-	ck_assert_int_eq(slot_truncate(target, slot, writer, SLOT, NULL), 0);
+	ck_assert_int_eq(truncate_slot(writer, SLOT), 0);
 	ck_assert(complete());
 	close_slot(writer);
 }
@@ -353,7 +364,7 @@ START_TEST(emptied_bytes_read_as_zeros)
 	fill();
 	ck_assert_int_eq(slot_revoke(target, slot), 0);
 	writer = open_slot(false);
-	ck_assert_int_eq(slot_truncate(target, slot, writer, SLOT, NULL), 0);
+	ck_assert_int_eq(truncate_slot(writer, SLOT), 0);
 	ck_assert_int_eq(slot_read_copy(target, slot, back, 100, 500), 100);
 	ck_assert_mem_eq(back, zero, 100);
 	slot_release(writer);

@@ -111,8 +111,8 @@ START_TEST(revoke_displaces_writer)
 	ck_assert_int_eq(slot_revoke(target, slot), 0);
 	ck_assert_int_eq(slot_revoke(target, slot), -ENOENT);
 	ck_assert_uint_eq(size_now(), 0);
-	ck_assert_int_eq(slot_write(writer, bytes, 10, 0), -EBUSY);
-	ck_assert_int_eq(slot_truncate(target, slot, writer, 0, NULL), -EBUSY);
+	ck_assert_int_eq(write_slot(writer, bytes, 10, 0), -EBUSY);
+	ck_assert_int_eq(truncate_slot(writer, 0), -EBUSY);
 	ck_assert_int_eq(slot_fallocate(writer, 0, 0, 10), -EBUSY);
 	second = open_slot(true);
 	put(second, 0, SLOT);
@@ -201,7 +201,7 @@ START_TEST(seek_finds_data_and_holes)
 	ck_assert_int_eq(slot_seek(target, slot, 120, false), 150);
 	ck_assert_int_eq(slot_seek(target, slot, 205, false), 210);
 	ck_assert_int_eq(slot_seek(target, slot, 210, false), -ENXIO);
-	ck_assert_int_eq(slot_truncate(target, slot, writer, 1000, NULL), 0);
+	ck_assert_int_eq(truncate_slot(writer, 1000), 0);
 	ck_assert_int_eq(slot_seek(target, slot, 300, true), -ENXIO);
 	slot_release(writer);
 }
