@@ -45,6 +45,7 @@ CHECK_CFLAGS := $(call pkg,--cflags check)
 CHECK_LIBS := $(call pkg,--libs check)
 INIH_LIBS := -linih
 ISAL_LIBS := -lisal
+SQLITE_LIBS := -lsqlite3
 
 # ---- what is built ----------------------------------------------------------
 objects = $(patsubst %.c,$(O)/%.o,$(sort $(wildcard $(1:%=%/*.c))))
@@ -66,6 +67,11 @@ LIB_MAP := src/core/libranged_mmap.map
 .PHONY: all
 all: need-build $(O)/rmfs $(O)/rmfsctl $(LIB_A) $(LIB_SO)
 
+# Everywhere but in src/ledger, sqlite3.h finds that it has been read already, and
+# declares nothing: a slip does not build.
+SQLITE_CFLAGS := -DSQLITE3_H
+$(O)/src/ledger/%.o $(O)/tests/unit/%.o: private SQLITE_CFLAGS :=
+
 # Only these folders get libfuse's include path: a slip elsewhere does not build.
 $(O)/src/fs/%.o $(O)/src/rmfs/%.o: private LAYER := $(FUSE_CFLAGS)
 $(O)/src/core/%.o: private LAYER := -fPIC
@@ -74,15 +80,17 @@ $(O)/tests/unit/%.o: private LAYER := $(CHECK_CFLAGS) $(FUSE_CFLAGS) -Itests/uni
 $(O)/%.o: %.c Makefile | need-build
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CPPFLAGS) $(LAYER) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(SQLITE_CFLAGS) $(LAYER) $(ALL_CFLAGS) \
+		-MMD -MP -c -o $@ $<
 
 $(O)/rmfs: $(DAEMON) $(SHARED) $(LIB_A)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(FUSE_LIBS) $(INIH_LIBS) $(ISAL_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(FUSE_LIBS) $(INIH_LIBS) $(ISAL_LIBS) \
+		$(SQLITE_LIBS)
 
 $(O)/rmfsctl: $(TOOL) $(SHARED) $(LIB_A)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ISAL_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ISAL_LIBS) $(SQLITE_LIBS)
 
 $(LIB_A): $(CORE)
 	$(call say,AR,$@)
@@ -101,7 +109,7 @@ $(O)/tests/unit/test_%: $(O)/tests/unit/test_%.o \
 		$(filter-out $(MAINS),$(SHARED) $(DAEMON) $(TOOL)) $(LIB_A)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(FUSE_LIBS) \
-		$(INIH_LIBS) $(ISAL_LIBS)
+		$(INIH_LIBS) $(ISAL_LIBS) $(SQLITE_LIBS)
 
 # The library's calls that can fail, sent to the test that makes them.
 FAULTS := malloc calloc realloc strdup fstat64 fstatat64 statx fstatfs64 \

@@ -25,6 +25,7 @@ needs() {
 			libfuse3-dev module fuse3
 			libinih-dev module inih
 			libisal-dev module libisal
+			libsqlite3-dev module sqlite3
 		END
 		;;
 	test)

@@ -13,7 +13,8 @@
  *
  * Errors are final: after the first failed write or sync no further statement
  * is made, and every call returns that error (a failed COMMIT may yet surface
- * after a crash: its outcome is unknown). Only reopening helps.
+ * after a crash: its outcome is unknown). Only reopening helps. A full disk is no
+ * such error: -ENOSPC, nothing changed, and the next call may do better.
  *
  * Threads: any, after ledger_open; calls block, and take turns. Not to be
  * called with a slot's lock held. POSIX locks: do not fork after ledger_open,
@@ -111,14 +112,15 @@ int ledger_open_readonly(
 
 const struct ledger_header *ledger_header(const struct ledger *ledger);
 
-/* How many slots it has: rows that ledger_load will hand over. */
+/* How many rows ledger_load will hand over. */
 uint64_t ledger_slot_count(const struct ledger *ledger);
 
 /*
  * Hand over every row, by ascending start, and every coverage whose generation
  * is its slot's. A row whose checksum is wrong, or that does not fit into the
  * target, or overlaps another, fails the load.
- * @slot, @coverage  return 0 or an error that ends the load
+ * @slot, @coverage  return 0 or an error that ends the load; may not call the
+ *                   ledger
  * Returns 0, -EILSEQ (@why says which row), what they return, -EIO.
  */
 int ledger_load(struct ledger *ledger,
