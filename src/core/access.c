@@ -133,13 +133,20 @@ static void populate(struct rmm_map *map, uint64_t offset, uint64_t len)
 
 /* ---- stores ---- */
 
+static int copy_once(
+	const struct rmm_map *map, void *to, const void *buf, size_t len)
+{
+	return map->streams ? guard_store(to, buf, len)
+			    : guard_copy(to, to, buf, len);
+}
+
 static int copy_in(
 	struct rmm_map *map, const void *buf, size_t len, uint64_t offset)
 {
 	unsigned char *to = map->ptr + offset;
 	unsigned faults = 0;
 
-	while (guard_copy(to, to, buf, len) < 0) {
+	while (copy_once(map, to, buf, len) < 0) {
 		int err = mend(map, offset, len, faults++);
 
 		if (err)
