@@ -57,6 +57,7 @@ MAINS := $(O)/src/rmfs/main.o $(O)/src/rmfsctl/main.o
 TESTS := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/unit/test_*.c)))
 WRITERS := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/programs/*.c)))
 EXAMPLES := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/examples/*.c)))
+BENCHES := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/bench/*.c)))
 
 SOVERSION := 0.1.0
 SONAME := libranged_mmap.so.$(firstword $(subst ., ,$(SOVERSION)))
@@ -134,7 +135,7 @@ $(O)/tests/bench/%: $(O)/tests/bench/%.o $(LIB_A)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
 .PHONY: tests
-tests: all $(TESTS) $(WRITERS) $(EXAMPLES)
+tests: all $(TESTS) $(WRITERS) $(EXAMPLES) $(BENCHES)
 
 # ---- the two commands -------------------------------------------------------
 # Each installs what is missing, then starts over: pkg-config knows more now.

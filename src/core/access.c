@@ -133,13 +133,20 @@ static void populate(struct rmm_map *map, uint64_t offset, uint64_t len)
 
 /* ---- stores ---- */
 
+static int copy_once(
+	const struct rmm_map *map, void *to, const void *buf, size_t len)
+{
+	return map->streams ? guard_store(to, buf, len)
+			    : guard_copy(to, to, buf, len);
+}
+
 static int copy_in(
 	struct rmm_map *map, const void *buf, size_t len, uint64_t offset)
 {
 	unsigned char *to = map->ptr + offset;
 	unsigned faults = 0;
 
-	while (guard_copy(to, to, buf, len) < 0) {
+	while (copy_once(map, to, buf, len) < 0) {
 		int err = mend(map, offset, len, faults++);
 
 		if (err)
@@ -253,7 +260,7 @@ int rmm_map_zero(struct rmm_map *map, uint64_t offset, uint64_t len)
 ssize_t rmm_map_read_at(
 	const struct rmm_map *map, void *buf, size_t len, uint64_t offset)
 {
-	unsigned char *from = map->ptr + offset;
+	unsigned char *from;
 
 	if (offset >= map->size)
 		return 0;
@@ -261,6 +268,7 @@ ssize_t rmm_map_read_at(
 		len = (size_t)(map->size - offset);
 	if (len > SSIZE_MAX)
 		len = SSIZE_MAX;
+	from = map->ptr + offset;
 	if (guard_copy(from, buf, from, len) < 0)
 		return why_failed(map);
 	return (ssize_t)len;

@@ -17,6 +17,11 @@
  * which keeps its state in registers: after a fault the handler lets the thread
  * go on behind it, and what is left in rcx was not copied. That makes 4 KiB
  * cost 9 ns more than memcpy instead of 20 (AMD EPYC, gcc 12).
+ *
+ * Long stores to a file larger than the cache go past the cache, in a loop that
+ * the handler leaves the same way: who writes such a file meets each page cold,
+ * and to store around the cache spares fetching it first. 4 KiB at random
+ * places of 512 MiB take 280 ns instead of 440 (same machine, 32 MiB of cache).
  */
 #include "core/guard.h"
 
@@ -76,8 +81,8 @@ static atomic_bool previous_used; /* it had SA_RESETHAND and had its one run */
 
 #ifdef HAVE_MOVSB
 /* Below this and unaligned, memcpy is faster, as in glibc's own choice. */
-#define MOVSB_MIN 4096
-#define MOVSB_ALIGN 64
+#define LONG 4096
+#define LINE 64u
 
 static bool movsb_fast; /* constant once the handler is installed */
 
@@ -103,18 +108,57 @@ __asm__(".pushsection .text\n"
 	".size guard_move, . - guard_move\n"
 	".popsection\n");
 
-/* Is it a fault of guard_move() in its mapped bytes? Then let it go on behind.
- */
+/* As guard_move, past the cache: @dst and @len in whole lines, @len > 0. */
+size_t guard_stream(void *dst, const void *src, void *ptr, size_t len);
+extern const char guard_line[], guard_streamed[];
+
+__asm__(".pushsection .text\n"
+	".hidden guard_stream, guard_line, guard_streamed\n"
+	".globl guard_stream, guard_line, guard_streamed\n"
+	".type guard_stream, @function\n"
+	"guard_stream:\n" /* registers as above */
+	"	mov %rcx, %rax\n"
+	"guard_line:\n"
+	"	movdqu (%rsi), %xmm0\n"
+	"	movdqu 16(%rsi), %xmm1\n"
+	"	movdqu 32(%rsi), %xmm2\n"
+	"	movdqu 48(%rsi), %xmm3\n"
+	"	movntdq %xmm0, (%rdi)\n"
+	"	movntdq %xmm1, 16(%rdi)\n"
+	"	movntdq %xmm2, 32(%rdi)\n"
+	"	movntdq %xmm3, 48(%rdi)\n"
+	"	add $64, %rsi\n"
+	"	add $64, %rdi\n"
+	"	sub $64, %rcx\n"
+	"	jnz guard_line\n"
+	"	sfence\n" /* or a later release store could be seen before */
+	"guard_streamed:\n"
+	"	mov %rcx, %rax\n"
+	"	ret\n"
+	".size guard_stream, . - guard_stream\n"
+	".popsection\n");
+
+/* Where a move that faulted at @rip goes on; NULL if there is none. */
+static const char *behind_move(uintptr_t rip)
+{
+	if (rip == (uintptr_t)guard_movsb)
+		return guard_moved;
+	if (rip >= (uintptr_t)guard_line && rip < (uintptr_t)guard_streamed)
+		return guard_streamed;
+	return NULL;
+}
+
+/* Is it a fault of a move in its mapped bytes? Then let it go on behind. */
 static bool skip_move(uintptr_t at, void *context)
 {
 	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
 	uintptr_t start = (uintptr_t)regs[REG_RDX] & ~(uintptr_t)4095;
 	uintptr_t end = (uintptr_t)regs[REG_RDX] + (uintptr_t)regs[REG_RAX];
+	const char *behind = behind_move((uintptr_t)regs[REG_RIP]);
 
-	if (regs[REG_RIP] != (greg_t)(uintptr_t)guard_movsb || at < start ||
-		at >= end)
+	if (!behind || at < start || at >= end)
 		return false;
-	regs[REG_RIP] = (greg_t)(uintptr_t)guard_moved;
+	regs[REG_RIP] = (greg_t)(uintptr_t)behind;
 	return true;
 }
 
@@ -127,14 +171,21 @@ static void probe_cpu(void)
 
 static bool moves_well(const void *dst, size_t len)
 {
-	return movsb_fast && len >= MOVSB_MIN &&
-	       (uintptr_t)dst % MOVSB_ALIGN == 0;
+	return movsb_fast && len >= LONG && (uintptr_t)dst % LINE == 0;
+}
+
+static bool streams_well(const void *dst, size_t len)
+{
+	return len >= LONG && (uintptr_t)dst % LINE == 0;
 }
 #else
+#define LINE 1u
 #define guard_move(dst, src, ptr, len) ((size_t)0)
+#define guard_stream(dst, src, ptr, len) ((size_t)0)
 #define skip_move(at, context) false
 #define probe_cpu() ((void)0)
 #define moves_well(dst, len) false
+#define streams_well(dst, len) false
 #endif
 
 /* Let the default action have the signal, at its own instruction if it can. */
@@ -266,6 +317,23 @@ int guard_copy(void *ptr, void *dst, const void *src, size_t len)
 	if (moves_well(dst, len))
 		return guard_move(dst, src, ptr, len) ? -EFAULT : 0;
 	return copy_jump(ptr, dst, src, len);
+}
+
+int guard_store(void *ptr, const void *src, size_t len)
+{
+	size_t lines = len - len % LINE;
+	unsigned char *rest = (unsigned char *)ptr + lines;
+
+	if (!streams_well(ptr, len))
+		return guard_copy(ptr, ptr, src, len);
+	if (!unmasked)
+		unmask();
+	if (guard_stream(ptr, src, ptr, lines))
+		return -EFAULT;
+	if (lines == len)
+		return 0;
+	return guard_copy(
+		rest, rest, (const unsigned char *)src + lines, len - lines);
 }
 
 /* Not inlined, as above. */

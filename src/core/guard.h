@@ -22,4 +22,10 @@ int guard_run(void *ptr, size_t len,
 /* memcpy(dst, src, len), one of them mapped at @ptr. Returns as guard_run. */
 int guard_copy(void *ptr, void *dst, const void *src, size_t len);
 
+/*
+ * guard_copy(ptr, ptr, src, len) for bytes that no cache holds and nobody reads
+ * soon: long ones go past the caches.
+ */
+int guard_store(void *ptr, const void *src, size_t len);
+
 #endif

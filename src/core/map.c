@@ -77,6 +77,14 @@ static int check_mode(int fd, bool writable)
 	return !writable && (flags & O_ACCMODE) == O_RDONLY ? 0 : -EACCES;
 }
 
+/* Bytes in the largest cache; a guess where nobody tells. */
+static uint64_t cache_size(void)
+{
+	long size = sysconf(_SC_LEVEL3_CACHE_SIZE);
+
+	return size > 0 ? (uint64_t)size : (uint64_t)32 << 20;
+}
+
 /* Map @fd, which stays the caller's until it gets 0. */
 static int map_fd(int fd, bool writable, struct rmm_map **out)
 {
@@ -112,6 +120,7 @@ static int map_fd(int fd, bool writable, struct rmm_map **out)
 		return -errno;
 	map->ptr = ptr;
 	map->space = space_promised(fd, map->size);
+	map->streams = map->size > cache_size();
 	atomic_init(&map->refs, 1);
 	*out = KEEP(map);
 	return 0;

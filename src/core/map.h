@@ -17,6 +17,7 @@ struct rmm_map {
 	uint64_t id;
 	int fd;
 	bool writable;
+	bool streams; /* too large for the cache: stores go past it */
 	enum rmm_space space;
 	_Atomic unsigned refs;
 	_Atomic int error;      /* the first of a flush or sync, or 0 */
@@ -24,9 +25,7 @@ struct rmm_map {
 };
 
 #define WARM_UNIT ((uint64_t)65536)
-#define WARM_WORD                                                  \
-	(64 * WARM_UNIT) /* bytes that one word of warm stands for \
-			  */
+#define WARM_WORD (64 * WARM_UNIT) /* what one word of warm stands for */
 
 /* Does [offset, offset + len) lie within the map? */
 bool map_holds(const struct rmm_map *map, uint64_t offset, uint64_t len);
