@@ -244,7 +244,7 @@ complete() {
 	[ "$(receipt_value "$name" offset)" = "$(first_of "$name")" ]
 	[ "$(receipt_value "$name" length)" = "$(stat -c %s "$file")" ]
 	[ "$(receipt_value "$name" crc32c)" = "$(crc32c <"$file")" ]
-	[ "$(receipt_value "$name" state)" = complete ]
+	receipt_value "$name" state | grep -qxE "complete|durable"
 	[ "$(stat -c %A "$RANGES/$name")" = -r--r--r-- ]
 }
 
