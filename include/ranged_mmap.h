@@ -39,11 +39,15 @@
  *  - Truncation: another process that shrinks the file takes bytes away under
  *    the mapping. Stores and loads there return -EIO, as long as they go
  *    through this library. A pointer from rmm_map_ptr has no such protection.
+ *    Short stores to the last page that is still there, behind its new end,
+ *    are only noticed by the next sync, which then returns -EIO.
  *  - SIGBUS: the first map installs a handler for it. It takes the faults of
  *    this library's own copies and passes all others to the handler that was
  *    there before, or to the default action. A program that installs its own
  *    handler later must call the one it replaced for addresses not its own, or
  *    a store into a broken mapping ends the program.
+ *    A thread's first store or load unblocks SIGBUS in it: Linux kills a
+ *    program that faults while it is blocked.
  *  - Space: where the filesystem cannot reserve (btrfs without nodatacow,
  *    reflinked files, no fallocate), rmm_map_space says best effort, and a
  *    store may return -ENOSPC.

@@ -266,6 +266,15 @@ START_TEST(write_once_refuses_overlaps)
 	low.end = 63 * A;
 	ck_assert_int_eq(
 		rmm_file_write_range(file, &low, data, 3 * A, NULL), 0);
+	/* What was refused at page 255 has not spoilt what is before it. */
+	low = (struct rmm_range){130 * A, 260 * A, id};
+	mid = (struct rmm_range){255 * A, 256 * A, id};
+	ck_assert_int_eq(rmm_file_write_range(file, &mid, data, A, NULL), 0);
+	ck_assert_int_eq(rmm_file_write_range(file, &low, zeros, 130 * A, NULL),
+		-EALREADY);
+	low.end = 255 * A;
+	ck_assert_int_eq(
+		rmm_file_write_range(file, &low, zeros, 125 * A, NULL), 0);
 	rmm_file_close(file);
 	free(zeros);
 }

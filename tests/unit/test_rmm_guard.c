@@ -106,6 +106,10 @@ START_TEST(store_across_a_shrunk_end_is_eio)
 	ck_assert_int_eq(rmm_map_write_all_at(map, buf, 100, A - 50), -EIO);
 	ck_assert_int_eq(rmm_map_write_all_at(map, buf, MiB, 0), -EIO);
 	ck_assert_int_eq(rmm_map_read_at(map, buf, MiB, 0), -EIO);
+	/* The page of the end is there, but not all of its bytes are kept. */
+	ck_assert_int_eq(truncate(path, (off_t)MiB - 100), 0);
+	ck_assert_int_eq(
+		rmm_map_write_all_at(map, buf, 32 * A, MiB - 32 * A), -EIO);
 	rmm_map_close(map);
 	free(buf);
 }

@@ -284,6 +284,25 @@ START_TEST(id_belongs_to_the_file)
 }
 END_TEST
 
+/* Files made in the same moment are still different files. */
+START_TEST(id_of_files_made_at_once_differs)
+{
+	uint64_t ids[64];
+
+	for (int i = 0; i < 64; i++) {
+		struct rmm_map *map;
+		char name[160];
+
+		snprintf(name, sizeof(name), "%s/%d", folder, i);
+		ck_assert_int_eq(rmm_map_create(name, A, RMM_SPARSE, &map), 0);
+		ids[i] = rmm_map_id(map);
+		rmm_map_close(map);
+		for (int j = 0; j < i; j++)
+			ck_assert_uint_ne(ids[i], ids[j]);
+	}
+}
+END_TEST
+
 /* ---- stores and loads ---- */
 
 /* What was stored is loaded, in any order of places. */
@@ -564,6 +583,7 @@ int main(void)
 	tcase_add_test(open, open_for_reading_refuses_stores);
 	tcase_add_test(open, fdopen_takes_descriptor_on_success);
 	tcase_add_test(open, id_belongs_to_the_file);
+	tcase_add_test(open, id_of_files_made_at_once_differs);
 	tcase_add_test(access, write_in_any_order_reads_back);
 	tcase_add_test(access, write_past_the_end_is_erange_or_cut);
 	tcase_add_test(access, read_past_the_end_is_cut);
