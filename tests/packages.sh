@@ -33,6 +33,9 @@ needs() {
 			fuse3 command fusermount3
 			curl command curl
 			attr command setfattr
+			e2fsprogs command mkfs.ext4
+			xfsprogs command mkfs.xfs
+			btrfs-progs command mkfs.btrfs
 		END
 		;;
 	demo)
