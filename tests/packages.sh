@@ -34,6 +34,11 @@ needs() {
 			fuse3 command fusermount3
 			curl command curl
 			attr command setfattr
+			g++ command c++
+			groff-base command groff
+			e2fsprogs command mkfs.ext4
+			xfsprogs command mkfs.xfs
+			btrfs-progs command mkfs.btrfs
 		END
 		;;
 	demo)

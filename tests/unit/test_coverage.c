@@ -40,8 +40,8 @@ static void agree(const bool *model)
 		bool covered = coverage_run(&cover, pos, MODEL_BYTES, &end);
 
 		ck_assert_uint_gt(end, pos);
-		ck_assert_ptr_null(
-			memchr(model + pos, !covered, (size_t)(end - pos)));
+		ck_assert_ptr_null(memchr(
+			model + pos, covered ? 0 : 1, (size_t)(end - pos)));
 		if (end < MODEL_BYTES)
 			ck_assert_int_ne(model[end], covered);
 	}
