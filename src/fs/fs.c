@@ -9,7 +9,7 @@
 
 #include "fs/request.h"
 
-enum { WORKERS = 4, MAX_WRITE = 1 << 20 };
+enum { WORKERS = 4, SYNCERS = 2, MAX_WRITE = 1 << 20 };
 
 /* ---- capabilities ----------------------------------------------------------
  */
@@ -135,11 +135,22 @@ static void run_task(struct job *job)
 	task->work(task);
 }
 
-void task_run(struct task *task, void (*work)(struct task *task))
+static void run_on(struct workers *workers, struct task *task,
+	void (*work)(struct task *task))
 {
 	task->work = work;
 	task->job.run = run_task;
-	workers_run(task->fs->workers, &task->job);
+	workers_run(workers, &task->job);
+}
+
+void task_run(struct task *task, void (*work)(struct task *task))
+{
+	run_on(task->fs->workers, task, work);
+}
+
+void task_run_sync(struct task *task, void (*work)(struct task *task))
+{
+	run_on(task->fs->syncers, task, work);
 }
 
 struct notice {
@@ -266,7 +277,10 @@ int fs_create(
 	fs->store = store;
 	fs->options = *options;
 	err = workers_create(WORKERS, &fs->workers);
+	if (!err)
+		err = workers_create(SYNCERS, &fs->syncers);
 	if (err) {
+		workers_close(fs->workers);
 		free(fs);
 		return err;
 	}
@@ -282,8 +296,10 @@ void fs_set_session(struct fs *fs, struct fuse_session *session)
 void fs_stop(struct fs *fs)
 {
 	parking_stop(store_parking(fs->store));
+	/* Who syncs may still hand something to a worker. */
+	workers_close(fs->syncers);
 	workers_close(fs->workers);
-	fs->workers = NULL;
+	fs->syncers = fs->workers = NULL;
 }
 
 void fs_close(struct fs *fs)

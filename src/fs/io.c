@@ -190,7 +190,8 @@ static void write_later(fuse_req_t req, const struct node *node,
 		return;
 	}
 	task->len = (uint64_t)n;
-	task_run(task, finish_write);
+	/* It may have to sync a revocation, or itself. */
+	task_run_sync(task, finish_write);
 }
 
 static void end_write(fuse_req_t req, const struct node *node,
@@ -206,7 +207,7 @@ static void end_write(fuse_req_t req, const struct node *node,
 	if (!task)
 		return;
 	task->result = n;
-	task_run(task, finish_write);
+	task_run_sync(task, finish_write);
 }
 
 void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,

@@ -212,27 +212,20 @@ static void settle_and_reply(struct task *task)
 		task_end(task, err);
 }
 
-/* Give a task with the request's handle to a worker. */
-static void hand_over(fuse_req_t req, const struct node *node,
-	const struct fuse_file_info *fi, void (*work)(struct task *task))
-{
-	struct task *task = task_create(req, node, fi, NULL);
-
-	if (task)
-		task_run(task, work);
-}
-
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct task *task = NULL;
 	struct node node;
 
 	if (!node_or_reply(req, ino, &node))
 		return;
 	if (node.kind == KIND_SLOT && fi->fh &&
 		slot_flush((struct writer *)(uintptr_t)fi->fh))
-		hand_over(req, &node, fi, settle_and_reply);
+		task = task_create(req, &node, fi, NULL);
 	else
 		reply_error(req, 0);
+	if (task)
+		task_run(task, settle_and_reply);
 }
 
 static void sync_and_reply(struct task *task)
@@ -255,15 +248,18 @@ static void sync_and_reply(struct task *task)
 void op_fsync(
 	fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
+	struct task *task = NULL;
 	struct node node;
 
 	(void)datasync;
 	if (!node_or_reply(req, ino, &node))
 		return;
 	if (node.kind == KIND_SLOT || node.kind == KIND_DATA)
-		hand_over(req, &node, fi, sync_and_reply);
+		task = task_create(req, &node, fi, NULL);
 	else
 		reply_error(req, 0);
+	if (task)
+		task_run_sync(task, sync_and_reply);
 }
 
 static void settle_and_release(struct task *task)

@@ -23,7 +23,9 @@
 
 struct fs {
 	struct store *store;
-	struct workers *workers;
+	struct workers *workers; /* record, read back, zero, open */
+	struct workers
+		*syncers; /* wait for the disk: a slow one holds up no close */
 	struct fuse_session *session;
 	struct fs_options options;
 };
@@ -90,6 +92,8 @@ void task_end(struct task *task, int err);
 
 /* Let a worker call @work, which answers the request and frees the task. */
 void task_run(struct task *task, void (*work)(struct task *task));
+/* The same, for work that syncs. */
+void task_run_sync(struct task *task, void (*work)(struct task *task));
 
 /* Find what @ino stands for. Returns 0 or -ESTALE. */
 int node_find(struct fs *fs, fuse_ino_t ino, struct node *node);

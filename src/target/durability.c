@@ -155,10 +155,10 @@ static int run_batch(struct batch *batch)
 {
 	int err = put_rows(batch);
 
-	if (err)
-		target_withdraw_undurable(batch->target);
-	else
+	if (!err)
 		show(batch);
+	else if (ledger_error(batch->target->ledger))
+		target_withdraw_undurable(batch->target);
 	return err;
 }
 

@@ -71,7 +71,7 @@ static int put_row(struct target *target, const struct ledger_slot *row)
 	if (!target->ledger)
 		return 0;
 	err = ledger_put(target->ledger, row, 1, NULL, NULL);
-	if (err)
+	if (ledger_error(target->ledger))
 		target_withdraw_undurable(target);
 	return err;
 }
