@@ -70,7 +70,7 @@ all: need-build $(O)/rmfs $(O)/rmfsctl $(LIB_A) $(LIB_SO)
 
 # Everywhere but in src/ledger, sqlite3.h finds that it has been read already, and
 # declares nothing: a slip does not build.
-SQLITE_CFLAGS := -DSQLITE3_H
+SQLITE_CFLAGS := -DSQLITE3_H -Werror=implicit-function-declaration
 $(O)/src/ledger/%.o $(O)/tests/unit/%.o: private SQLITE_CFLAGS :=
 
 # Only these folders get libfuse's include path: a slip elsewhere does not build.

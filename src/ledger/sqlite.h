@@ -141,6 +141,10 @@ bool ledger_coverage_read(sqlite3_stmt *stmt,
 
 /* ---- sqlite_build.c ----------------------------------------------------- */
 
+/* The statements that make the tables, and more; SQLite keeps their text. */
+enum { LEDGER_TABLES = 3 };
+extern const char *const ledger_schema[];
+
 /* Write a file's name: target, ".rmfs", @more. -ENAMETOOLONG. */
 int ledger_file_name(char *file, const char *target, const char *more);
 

@@ -19,112 +19,74 @@
 #include "base/cleanup.h"
 #include "base/openat.h"
 
-#define TEXT(x) TEXT_(x)
-#define TEXT_(x) #x
-
 /* No journal, no sync: it is ours alone until it has its name. */
-static const char build_pragmas[] = "PRAGMA page_size=4096;"
-				    "PRAGMA auto_vacuum=NONE;"
-				    "PRAGMA encoding='UTF-8';"
-				    "PRAGMA locking_mode=EXCLUSIVE;"
-				    "PRAGMA journal_mode=OFF;"
-				    "PRAGMA synchronous=OFF;"
-				    "PRAGMA secure_delete=OFF;"
-				    "PRAGMA temp_store=MEMORY;";
+static const char *const pragmas[] = {
+	"PRAGMA page_size=4096",
+	"PRAGMA auto_vacuum=NONE",
+	"PRAGMA encoding='UTF-8'",
+	"PRAGMA locking_mode=EXCLUSIVE",
+	"PRAGMA journal_mode=OFF",
+	"PRAGMA synchronous=OFF",
+	"PRAGMA secure_delete=OFF",
+	"PRAGMA temp_store=MEMORY",
+	"BEGIN",
+};
 
-/* docs/ledger.md explains it. */
-static const char schema[] = "PRAGMA application_id=" TEXT(
-	LEDGER_APPLICATION_ID) ";"
-			       "PRAGMA user_version=" TEXT(
-				       LEDGER_VERSION) ";"
-						       "CREATE TABLE meta(\n"
-						       "	uuid BLOB,\n"
-						       "	size INTEGER,\n"
-						       "	slot_size "
-						       "INTEGER,\n"
-						       "	boot TEXT,\n"
-						       "	sum INTEGER);"
-						       "CREATE TABLE slot(\n"
-						       "	start INTEGER "
-						       "PRIMARY KEY,\n"
-						       "	id INTEGER,\n"
-						       "	length "
-						       "INTEGER,\n"
-						       "	generation "
-						       "INTEGER,\n"
-						       "	state "
-						       "INTEGER,\n"
-						       "	crc32c "
-						       "INTEGER,\n"
-						       "	completed_ns "
-						       "INTEGER,\n"
-						       "	writer_uid "
-						       "INTEGER,\n"
-						       "	writer_pid "
-						       "INTEGER,\n"
-						       "	command TEXT,\n"
-						       "	uid INTEGER,\n"
-						       "	gid INTEGER,\n"
-						       "	mode INTEGER,\n"
-						       "	mtime_ns "
-						       "INTEGER,\n"
-						       "	sum INTEGER,\n"
-						       "	pad BLOB);"
-						       "CREATE TABLE "
-						       "coverage(\n"
-						       "	id INTEGER "
-						       "PRIMARY KEY,\n"
-						       "	generation "
-						       "INTEGER,\n"
-						       "	overrun "
-						       "INTEGER,\n"
-						       "	size INTEGER,\n"
-						       "	runs BLOB,\n"
-						       "	sum INTEGER);"
-						       "CREATE VIEW receipt AS "
-						       "SELECT\n"
-						       "	printf('%0*d-%"
-						       "0*d',\n"
-						       "		"
-						       "length(meta.size - 1), "
-						       "start,\n"
-						       "		"
-						       "length(meta.size - 1), "
-						       "start + length - 1) AS "
-						       "name,\n"
-						       "	start AS "
-						       "offset,\n"
-						       "	length,\n"
-						       "	printf('%08x', "
-						       "crc32c & 0xffffffff) "
-						       "AS crc32c,\n"
-						       "	CASE state "
-						       "WHEN 1 THEN 'complete' "
-						       "ELSE 'durable' END AS "
-						       "state,\n"
-						       "	generation & "
-						       "0xffffffff AS "
-						       "generation,\n"
-						       "	strftime('%Y-%"
-						       "m-%dT%H:%M:%S', "
-						       "completed_ns / "
-						       "1000000000,\n"
-						       "		"
-						       "'unixepoch') ||\n"
-						       "		"
-						       "printf('.%09dZ', "
-						       "completed_ns % "
-						       "1000000000)\n"
-						       "		AS "
-						       "completed,\n"
-						       "	writer_uid & "
-						       "0xffffffff AS uid,\n"
-						       "	writer_pid AS "
-						       "pid,\n"
-						       "	command\n"
-						       "	FROM slot, "
-						       "meta WHERE state > 0 "
-						       "ORDER BY start;";
+/* docs/ledger.md explains them. The last one, a view, is for people. */
+const char *const ledger_schema[] = {
+	"CREATE TABLE meta(\n"
+	"	uuid BLOB,\n"
+	"	size INTEGER,\n"
+	"	slot_size INTEGER,\n"
+	"	boot TEXT,\n"
+	"	sum INTEGER)",
+
+	"CREATE TABLE slot(\n"
+	"	start INTEGER PRIMARY KEY,\n"
+	"	id INTEGER,\n"
+	"	length INTEGER,\n"
+	"	generation INTEGER,\n"
+	"	state INTEGER,\n"
+	"	crc32c INTEGER,\n"
+	"	completed_ns INTEGER,\n"
+	"	writer_uid INTEGER,\n"
+	"	writer_pid INTEGER,\n"
+	"	command TEXT,\n"
+	"	uid INTEGER,\n"
+	"	gid INTEGER,\n"
+	"	mode INTEGER,\n"
+	"	mtime_ns INTEGER,\n"
+	"	sum INTEGER,\n"
+	"	pad BLOB)",
+
+	"CREATE TABLE coverage(\n"
+	"	id INTEGER PRIMARY KEY,\n"
+	"	generation INTEGER,\n"
+	"	overrun INTEGER,\n"
+	"	size INTEGER,\n"
+	"	runs BLOB,\n"
+	"	sum INTEGER)",
+
+	"CREATE VIEW receipt AS SELECT\n"
+	"	printf('%0*d-%0*d', length(size - 1), start,\n"
+	"		length(size - 1), start + length - 1) AS name,\n"
+	"	start AS offset,\n"
+	"	length,\n"
+	"	printf('%08x', crc32c & 0xffffffff) AS crc32c,\n"
+	"	CASE state WHEN 1 THEN 'complete' ELSE 'durable' END\n"
+	"		AS state,\n"
+	"	generation & 0xffffffff AS generation,\n"
+	"	strftime('%Y-%m-%dT%H:%M:%S',\n"
+	"		completed_ns / 1000000000, 'unixepoch') ||\n"
+	"		printf('.%09dZ', completed_ns % 1000000000)\n"
+	"		AS completed,\n"
+	"	writer_uid & 0xffffffff AS uid,\n"
+	"	writer_pid AS pid,\n"
+	"	command\n"
+	"	FROM slot, meta WHERE state > 0 ORDER BY start",
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* What belongs to a ledger, in the order in which it may go. */
 static const char *const files[] = {
@@ -136,7 +98,7 @@ static const char *const files[] = {
 	LEDGER_NEW LEDGER_LOG,
 };
 
-enum { FILES = sizeof(files) / sizeof(files[0]), OLD_FILES = 4 };
+enum { FILES = COUNT(files), OLD_FILES = 4 };
 
 int ledger_file_name(char *file, const char *target, const char *more)
 {
@@ -226,24 +188,39 @@ static int insert_slots(sqlite3 *db, const struct ledger_header *header,
 	return rc;
 }
 
+static int run_all(sqlite3 *db, const char *const *sql, size_t count)
+{
+	int rc = SQLITE_OK;
+
+	for (size_t i = 0; !rc && i < count; i++)
+		rc = sqlite3_exec(db, sql[i], NULL, NULL, NULL);
+	return rc;
+}
+
 /* journal_mode=WAL only sets two bytes of the file: nothing is open yet. */
+static int finish(sqlite3 *db)
+{
+	char sql[160];
+
+	snprintf(sql, sizeof(sql),
+		"PRAGMA application_id=%d; PRAGMA user_version=%d;"
+		"COMMIT; PRAGMA journal_mode=WAL",
+		LEDGER_APPLICATION_ID, LEDGER_VERSION);
+	return sqlite3_exec(db, sql, NULL, NULL, NULL);
+}
+
 static int fill(sqlite3 *db, const struct ledger_header *header,
 	bool (*next)(void *arg, struct ledger_slot *slot), void *arg)
 {
-	int rc = sqlite3_exec(db, build_pragmas, NULL, NULL, NULL);
+	int rc = run_all(db, pragmas, COUNT(pragmas));
 
 	if (!rc)
-		rc = sqlite3_exec(db, "BEGIN", NULL, NULL, NULL);
-	if (!rc)
-		rc = sqlite3_exec(db, schema, NULL, NULL, NULL);
+		rc = run_all(db, ledger_schema, COUNT(ledger_schema));
 	if (!rc)
 		rc = insert_meta(db, header);
 	if (!rc)
 		rc = insert_slots(db, header, next, arg);
-	if (!rc)
-		rc = sqlite3_exec(db, "COMMIT; PRAGMA journal_mode=WAL", NULL,
-			NULL, NULL);
-	return rc;
+	return rc ? rc : finish(db);
 }
 
 static int build(int dirfd, const char *file,

@@ -165,6 +165,34 @@ static int get_number(sqlite3 *db, const char *sql, uint64_t *number)
 				   : rc;
 }
 
+/*
+ * The tables must be as they were made, to the letter: with one less in PRIMARY
+ * KEY, a table reads as empty.
+ */
+static int check_tables(struct ledger *ledger, char *why)
+{
+	sqlite3_stmt *stmt;
+	int tables = 0;
+	int rc = sqlite3_prepare_v2(ledger->db,
+		"SELECT count(*) FROM sqlite_schema WHERE sql IN (?1, ?2, ?3)",
+		-1, &stmt, NULL);
+
+	for (int i = 0; !rc && i < LEDGER_TABLES; i++)
+		rc = sqlite3_bind_text(
+			stmt, i + 1, ledger_schema[i], -1, SQLITE_STATIC);
+	if (!rc)
+		rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		tables = sqlite3_column_int(stmt, 0);
+	sqlite3_finalize(stmt);
+	if (rc != SQLITE_ROW)
+		return say_sqlite(ledger, why, rc);
+	if (tables != LEDGER_TABLES)
+		return say(ledger, why, -EILSEQ,
+			"is damaged: its tables are not as they were made");
+	return 0;
+}
+
 static int read_meta(struct ledger *ledger, char *why)
 {
 	char boot[LEDGER_BOOT_SIZE], now[LEDGER_BOOT_SIZE];
@@ -354,6 +382,8 @@ static int open_ledger(int dirfd, const char *name, bool readonly,
 			sqlite3_exec(ledger->db, pragmas, NULL, NULL, NULL));
 	if (!err && !readonly)
 		err = make_ready(ledger, dirfd, name, why);
+	if (!err)
+		err = check_tables(ledger, why);
 	if (!err)
 		err = read_meta(ledger, why);
 	if (err) {

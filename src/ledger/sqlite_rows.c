@@ -434,7 +434,13 @@ static int load_slots(const struct load *load)
 	return err;
 }
 
-static int load_coverages(const struct load *load)
+/*
+ * Read what @sql selects: LEDGER_COVERAGE_COLUMNS, the slot's length, and its
+ * start. @count is set to how many there were.
+ */
+static int scan_coverages(const struct load *load, const char *sql,
+	int (*each)(void *arg, const struct ledger_coverage *coverage),
+	size_t *count)
 {
 	struct ledger *ledger = load->ledger;
 	struct ledger_coverage coverage;
@@ -445,15 +451,8 @@ static int load_coverages(const struct load *load)
 		calloc(LEDGER_RUNS_MAX, sizeof(*runs));
 	if (!runs)
 		return -ENOMEM;
-	/* CROSS JOIN keeps this order: coverage is found by its key. */
-	rc = sqlite3_prepare_v2(ledger->db,
-		"SELECT coverage.id, coverage.generation, overrun, size, runs,"
-		" coverage.sum, length, start FROM slot CROSS JOIN coverage"
-		" ON coverage.id = slot.id"
-		" AND coverage.generation = slot.generation"
-		" WHERE EXISTS (SELECT 1 FROM coverage)",
-		-1, &stmt, NULL);
-	while (!rc && !err) {
+	rc = sqlite3_prepare_v2(ledger->db, sql, -1, &stmt, NULL);
+	for (*count = 0; !rc && !err; ++*count) {
 		rc = sqlite3_step(stmt);
 		if (rc != SQLITE_ROW)
 			break;
@@ -462,13 +461,34 @@ static int load_coverages(const struct load *load)
 			    runs, (uint64_t)sqlite3_column_int64(stmt, 6)))
 			err = damaged(load, "has a damaged coverage",
 				(uint64_t)sqlite3_column_int64(stmt, 7));
-		else
-			err = load->coverage(load->arg, &coverage);
+		else if (each)
+			err = each(load->arg, &coverage);
 	}
 	if (!err)
 		err = ended(load, rc);
 	sqlite3_finalize(stmt);
 	return err;
+}
+
+/*
+ * All are checked, also those that have no slot: it may be their number that
+ * is wrong. CROSS JOIN keeps this order: coverage is found by its key.
+ */
+static int load_coverages(const struct load *load)
+{
+	size_t count = 0;
+	int err = scan_coverages(load,
+		"SELECT " LEDGER_COVERAGE_COLUMNS ", -1, -1 FROM coverage",
+		NULL, &count);
+
+	if (err || !count)
+		return err;
+	return scan_coverages(load,
+		"SELECT coverage.id, coverage.generation, overrun,"
+		" coverage.size, runs, coverage.sum, length, start"
+		" FROM slot CROSS JOIN coverage ON coverage.id = slot.id"
+		" AND coverage.generation = slot.generation",
+		load->coverage, &count);
 }
 
 /* Rows have checksums; what says which rows there are has not. */
