@@ -5,7 +5,7 @@
 #   packages.sh install GROUP...  install the missing ones, as root or by sudo
 #   packages.sh nginx DIR         unpack nginx into DIR; nothing is installed
 #
-# GROUP: build, test, demo, lint. Whatever is there already, from a package or
+# GROUP: build, test, crash, demo, lint. Whatever is there already, from a package or
 # from elsewhere, is left alone; with nothing missing, apt is not called.
 set -u -o pipefail
 
@@ -34,6 +34,17 @@ needs() {
 			fuse3 command fusermount3
 			curl command curl
 			attr command setfattr
+		END
+		;;
+	crash)
+		cat <<-'END'
+			qemu-system-common command qemu-storage-daemon
+			e2fsprogs command mkfs.ext4
+			xfsprogs command mkfs.xfs
+			mount command losetup
+			nbdkit command nbdkit
+			libnbd-bin command nbdfuse
+			strace command strace
 		END
 		;;
 	demo)
