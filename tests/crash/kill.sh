@@ -11,7 +11,7 @@ finish_job() {
 		"${writers[@]}"
 	wait "$load"
 	[ "$(ls "$RECEIPTS")" = "$(ls "$RANGES")" ]
-	! grep -rq '^state=complete$' "$RECEIPTS"
+	! grep -r '^state=complete$' "$RECEIPTS" || fail "not durable"
 	judge_receipts kill "$DIARY" "$MNT/big" "$SOURCE/big"
 }
 
