@@ -26,8 +26,9 @@ flags_asan := -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
 flags_tsan := -fsanitize=thread
 flags_coverage := --coverage -O0
-ifeq ($(filter $(VARIANT),release asan tsan coverage),)
-$(error VARIANT is release, asan, tsan or coverage)
+flags_planted := -DRMFS_PLANTED_BUGS
+ifeq ($(filter $(VARIANT),release asan tsan coverage planted),)
+$(error VARIANT is release, asan, tsan, coverage or planted)
 endif
 
 WARN := -Wall -Wextra -Wshadow -Wvla -Wconversion -Wstrict-prototypes \
@@ -55,6 +56,7 @@ DAEMON := $(call objects,src/fs src/rmfs)
 TOOL := $(call objects,src/rmfsctl)
 MAINS := $(O)/src/rmfs/main.o $(O)/src/rmfsctl/main.o
 TESTS := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/unit/test_*.c)))
+CRASHERS := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/crash/*.c)))
 WRITERS := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/programs/*.c)))
 EXAMPLES := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/examples/*.c)))
 BENCHES := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/bench/*.c)))
@@ -125,6 +127,10 @@ $(O)/tests/programs/%: $(O)/tests/programs/%.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
+$(O)/tests/crash/%: $(O)/tests/crash/%.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
 # What a program of the library's users links.
 $(O)/tests/examples/%: $(O)/tests/examples/%.o $(LIB_A)
 	$(call say,LD,$@)
@@ -167,6 +173,22 @@ run-unit: tests
 run-demo: all
 	@tests/packages.sh nginx $(BUILD)/nginx
 	@O=$(O) NGINX_DIR=$(abspath $(BUILD)/nginx) tests/demo.sh
+
+# What crashes, power cuts and bad disks leave. KILLS, EXT4_IMAGES, XFS_IMAGES:
+# how many; SEED: the same choices again.
+.PHONY: check-crash run-crash
+check-crash:
+	@CC='$(CC)' tests/packages.sh install build test crash
+	+@$(MAKE) --no-print-directory $(JOBS) run-crash
+
+run-crash: all $(CRASHERS) $(WRITERS)
+	+@$(MAKE) --no-print-directory all VARIANT=planted
+	@tests/packages.sh nginx $(BUILD)/nginx || \
+		echo 'curl is going to read files instead.'
+	@O=$(O) PLANTED=$(abspath $(BUILD)/planted) \
+		NGINX_DIR=$(abspath $(BUILD)/nginx) T='$(T)' V='$(V)' \
+		$(foreach v,KILLS EXT4_IMAGES XFS_IMAGES SEED,$($v:%=$v=%)) \
+		tests/run crash
 
 need-build:
 	@CC='$(CC)' tests/packages.sh check build
@@ -240,7 +262,8 @@ $(O)/ranged_mmap.pc: src/core/ranged_mmap.pc.in
 
 # ---- reading the code by machine --------------------------------------------
 SOURCES := $(sort $(wildcard include/*.h src/*/*.[ch] tests/*/*.[ch]))
-SCRIPTS := $(sort .ci/run $(wildcard tests/*.sh tests/run tests/mount/*.sh))
+SCRIPTS := $(sort .ci/run $(wildcard tests/*.sh tests/run \
+	tests/mount/*.sh tests/crash/*.sh))
 TIDY_FLAGS = $(ALL_CPPFLAGS) $(FUSE_CFLAGS) $(CHECK_CFLAGS) -Itests/unit \
 	-std=gnu11 -Wno-unknown-warning-option
 
@@ -286,6 +309,7 @@ $(FUZZERS:%=run-%): run-$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/fuzz_%
 help:
 	@echo 'make          build $(BUILD)/rmfs, rmfsctl and libranged_mmap'
 	@echo 'make demo     a download by 8 curls into one file, start to end'
+	@echo 'make check-crash  kill -9, power cuts, bad disks; KILLS=200 ...'
 	@echo 'make check    all tests; T=NAME selects some, V=1 shows their output'
 	@echo 'make install  under PREFIX ($(PREFIX)), below DESTDIR; uninstall'
 	@echo 'make bench-core  the library beside pwrite and plain mmap; DIR=where'

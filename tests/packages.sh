@@ -5,7 +5,7 @@
 #   packages.sh install GROUP...  install the missing ones, as root or by sudo
 #   packages.sh nginx DIR         unpack nginx into DIR; nothing is installed
 #
-# GROUP: build, test, demo, lint. Whatever is there already, from a package or
+# GROUP: build, test, crash, demo, lint. Whatever is there already, from a package or
 # from elsewhere, is left alone; with nothing missing, apt is not called.
 set -u -o pipefail
 
@@ -39,6 +39,17 @@ needs() {
 			e2fsprogs command mkfs.ext4
 			xfsprogs command mkfs.xfs
 			btrfs-progs command mkfs.btrfs
+		END
+		;;
+	crash)
+		cat <<-'END'
+			qemu-system-common command qemu-storage-daemon
+			e2fsprogs command mkfs.ext4
+			xfsprogs command mkfs.xfs
+			mount command losetup
+			nbdkit command nbdkit
+			libnbd-bin command nbdfuse
+			strace command strace
 		END
 		;;
 	demo)
