@@ -148,8 +148,12 @@ extern const char *const ledger_schema[];
 /* Write a file's name: target, ".rmfs", @more. -ENAMETOOLONG. */
 int ledger_file_name(char *file, const char *target, const char *more);
 
-/* Write zeros from @fd's end up to LEDGER_LOG_RESERVE, and sync it. */
-int ledger_reserve_log(int fd);
+/*
+ * Open the log, or make it, and see to it that it has LEDGER_LOG_RESERVE bytes
+ * of its own. Zeros after its frames mean nothing to SQLite.
+ * Returns a descriptor or a negative errno.
+ */
+int ledger_open_log(int dirfd, const char *file);
 
 /* The machine's boot id; empty if it cannot be had. LEDGER_BOOT_SIZE bytes. */
 void ledger_boot_id(char *boot);

@@ -223,23 +223,32 @@ static int fill(sqlite3 *db, const struct ledger_header *header,
 	return rc ? rc : finish(db);
 }
 
+/* SQLite would try again for reading, and hide why it cannot be made. */
+static int make_file(int dirfd, const char *file)
+{
+	int fd = open_beneath(dirfd, file, O_RDWR | O_CREAT | O_EXCL, 0644);
+
+	return fd < 0 ? fd : close(fd) ? -errno : 0;
+}
+
 static int build(int dirfd, const char *file,
 	const struct ledger_header *header,
 	bool (*next)(void *arg, struct ledger_slot *slot), void *arg)
 {
 	char path[LEDGER_PATH_SIZE];
 	sqlite3 *db;
-	int rc, closed;
+	int rc, err = make_file(dirfd, file);
 
+	if (err)
+		return err;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, file);
 	rc = sqlite3_open_v2(path, &db,
-		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
-			SQLITE_OPEN_NOMUTEX,
-		LEDGER_VFS);
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, LEDGER_VFS);
 	if (!rc)
 		rc = fill(db, header, next, arg);
-	closed = sqlite3_close(db);
-	return ledger_errno(rc ? rc : closed);
+	err = ledger_errno(rc);
+	rc = sqlite3_close(db);
+	return err ? err : ledger_errno(rc);
 }
 
 static int sync_file(int dirfd, const char *file)
@@ -251,7 +260,8 @@ static int sync_file(int dirfd, const char *file)
 	return fsync(fd) ? -errno : 0;
 }
 
-int ledger_reserve_log(int fd)
+/* Write zeros from the end up to LEDGER_LOG_RESERVE, and sync. */
+static int reserve(int fd)
 {
 	static const char zeros[64 << 10];
 	struct stat st;
@@ -276,12 +286,23 @@ int ledger_reserve_log(int fd)
 	return fsync(fd) ? -errno : 0;
 }
 
-static int make_log(int dirfd, const char *file)
+int ledger_open_log(int dirfd, const char *file)
 {
 	AUTO_FD int fd =
-		open_beneath(dirfd, file, O_RDWR | O_CREAT | O_EXCL, 0644);
+		open_beneath(dirfd, file, O_RDWR | O_CREAT | O_NOFOLLOW, 0644);
+	int err;
 
-	return fd < 0 ? fd : ledger_reserve_log(fd);
+	if (fd < 0)
+		return fd;
+	err = reserve(fd);
+	return err ? err : KEEP_FD(fd);
+}
+
+static int make_log(int dirfd, const char *file)
+{
+	int fd = ledger_open_log(dirfd, file);
+
+	return fd < 0 ? fd : close(fd) ? -errno : 0;
 }
 
 /* Remove the first @count of the files of a ledger. */

@@ -278,24 +278,21 @@ static int reserve_log(
 	char file[LEDGER_NAME_SIZE];
 	int err = ledger_file_name(file, name, LEDGER_LOG);
 
-	if (!err) {
-		ledger->log_fd =
-			open_beneath(dirfd, file, O_RDWR | O_NOFOLLOW, 0);
-		err = ledger->log_fd < 0 ? ledger->log_fd
-					 : ledger_reserve_log(ledger->log_fd);
-	}
-	if (!err && fsync(dirfd))
-		err = -errno;
-	if (err == -ENOSPC)
-		return say(ledger, why, err,
+	if (err)
+		return say(ledger, why, err, "has too long a name");
+	ledger->log_fd = ledger_open_log(dirfd, file);
+	if (ledger->log_fd == -ENOSPC)
+		return say(ledger, why, -ENOSPC,
 			"has no room for its log: %d MiB are needed",
 			LEDGER_LOG_RESERVE >> 20);
-	return !err ? 0
-		    : say(ledger, why, err, "has no log: %s", strerror(-err));
+	if (ledger->log_fd < 0 || fsync(dirfd)) {
+		err = ledger->log_fd < 0 ? ledger->log_fd : -errno;
+		return say(ledger, why, err, "has no log: %s", strerror(-err));
+	}
+	return 0;
 }
 
-static int make_ready(
-	struct ledger *ledger, int dirfd, const char *name, char *why)
+static int make_ready(struct ledger *ledger, char *why)
 {
 	uint64_t pages = 0;
 	int rc = recover(ledger);
@@ -307,10 +304,9 @@ static int make_ready(
 	if (!rc && pages > BIG_PAGES)
 		rc = sqlite3_exec(ledger->db, "PRAGMA cache_size=-16000", NULL,
 			NULL, NULL);
-	if (rc)
-		return say_sqlite(ledger, why, rc);
-	sqlite3_wal_hook(ledger->db, log_grown, ledger);
-	return reserve_log(ledger, dirfd, name, why);
+	if (!rc)
+		sqlite3_wal_hook(ledger->db, log_grown, ledger);
+	return say_sqlite(ledger, why, rc);
 }
 
 /* ---- open and close ------------------------------------------------------ */
@@ -377,11 +373,13 @@ static int open_ledger(int dirfd, const char *name, bool readonly,
 	else
 		err = open_file(ledger, dirfd, file,
 			readonly ? LEDGER_VFS_READONLY : LEDGER_VFS, why);
+	if (!err && !readonly)
+		err = reserve_log(ledger, dirfd, name, why);
 	if (!err)
 		err = say_sqlite(ledger, why,
 			sqlite3_exec(ledger->db, pragmas, NULL, NULL, NULL));
 	if (!err && !readonly)
-		err = make_ready(ledger, dirfd, name, why);
+		err = make_ready(ledger, why);
 	if (!err)
 		err = check_tables(ledger, why);
 	if (!err)

@@ -323,7 +323,7 @@ int ledger_sync(struct ledger *ledger)
 	if (!err && ledger->synced < wanted) {
 		now = atomic_load_explicit(&ledger->puts, memory_order_acquire);
 		if (fdatasync(ledger->log_fd))
-			err = fail(ledger, -errno, "a sync", strerror(errno));
+			err = fail(ledger, -EIO, "a sync", strerror(errno));
 		else
 			ledger->synced = now;
 	}
