@@ -23,6 +23,10 @@ static const struct command {
 		"Sizes: bytes, or with K, M, G, T (powers of 1024, as KiB "
 		"...)\nor KB, MB, GB, TB (powers of 1000). Without a slot "
 		"size there are no slots yet.\n"},
+	{"status", status_run, "[-j|--json] FILE",
+		"Tell how far a target is: as its status file in the mount "
+		"does or, while no\nrmfs serves it, as its ledger does.\n"
+		"FILE: the target in SOURCE, or its folder in the mount.\n"},
 	{"help", help_run, "[COMMAND]", "Tell how rmfsctl is called.\n"},
 	{"version", version_run, "", "Print the version.\n"},
 };
