@@ -27,6 +27,11 @@ static const struct command {
 		"Tell how far a target is: as its status file in the mount "
 		"does or, while no\nrmfs serves it, as its ledger does.\n"
 		"FILE: the target in SOURCE, or its folder in the mount.\n"},
+	{"verify", verify_run, "[-a|--all] FILE",
+		"Read every slot that has a receipt and compare the "
+		"checksums.\nFILE: the target in SOURCE, or its folder in the "
+		"mount. Exit status 0: all\nreceipts are true, and, with "
+		"--all, every slot has one.\n"},
 	{"help", help_run, "[COMMAND]", "Tell how rmfsctl is called.\n"},
 	{"version", version_run, "", "Print the version.\n"},
 };
