@@ -32,6 +32,14 @@ static const struct command {
 		"checksums.\nFILE: the target in SOURCE, or its folder in the "
 		"mount. Exit status 0: all\nreceipts are true, and, with "
 		"--all, every slot has one.\n"},
+	{"recover", recover_run,
+		"[-S|--slot-size SIZE] [-t|--trust-data] [-f|--force] "
+		"SOURCE/NAME",
+		"Build a new ledger for a target whose own is lost or "
+		"damaged. The data is not\ntouched. All slots have to be "
+		"written again, unless --trust-data takes them for\ncomplete "
+		"as they are. --slot-size is needed when the old ledger "
+		"cannot tell it;\n--force throws a good ledger away.\n"},
 	{"help", help_run, "[COMMAND]", "Tell how rmfsctl is called.\n"},
 	{"version", version_run, "", "Print the version.\n"},
 };
