@@ -103,6 +103,16 @@ stop_rmfs() {
 	not_mounted || fail "still mounted"
 }
 
+# kill -9 of the daemon; the mount is dead afterwards.
+kill_rmfs() {
+	local pid=$daemon
+
+	daemon=''
+	kill -9 "$pid"
+	status_is 137 wait "$pid"
+	fails_with "Transport endpoint is not connected" ls "$MNT"
+}
+
 # The usual beginning: a target of SIZE in slots of SLOT_SIZE, mounted.
 serve() {
 	make_target "$@"

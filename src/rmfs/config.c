@@ -122,6 +122,14 @@ static int set_threads(struct parse *p, const char *value)
 	return 0;
 }
 
+static int set_durability(struct parse *p, const char *value)
+{
+	if (settings_durability(value, &p->found.strict) < 0)
+		return complain(
+			p, "durability \"%s\": say strict or normal", value);
+	return 0;
+}
+
 static int take_size(struct parse *p, uint64_t *size, const char *value)
 {
 	int err = size_parse(value, size);
@@ -177,6 +185,7 @@ static const struct key {
 	{SECTION_MOUNT, "mountpoint", set_mountpoint},
 	{SECTION_MOUNT, "allow_other", set_allow_other},
 	{SECTION_MOUNT, "threads", set_threads},
+	{SECTION_MOUNT, "durability", set_durability},
 	{SECTION_DEFAULTS, "slot_size", set_slot_size},
 	{SECTION_DEFAULTS, "mode", set_mode},
 	{SECTION_TARGET, "size", set_size},

@@ -2,12 +2,13 @@
  * The run of the daemon.
  *
  * In the background, the work is done by a forked child from the start: file
- * locks do not pass a fork, nor do threads. The parent holds the terminal and
- * waits at a pipe. The child writes one byte when the kernel has greeted it;
- * until then its messages go to the terminal and an end of the pipe without
- * that byte is a failure, after it they go to syslog. The parent then asks the
- * mount itself, for the greeting may still have been refused. While it waits,
- * both are in one process group: an interrupt from the terminal ends both.
+ * locks do not pass a fork, nor do threads; so no ledger is open before it. The
+ * parent holds the terminal and waits at a pipe. The child writes one byte when
+ * the kernel has greeted it; until then its messages go to the terminal and an
+ * end of the pipe without that byte is a failure, after it they go to syslog.
+ * The parent then asks the mount itself, for the greeting may still have been
+ * refused. While it waits, both are in one process group: an interrupt from the
+ * terminal ends both.
  */
 #include "rmfs/daemon.h"
 
@@ -254,6 +255,7 @@ static int run_store(struct daemon *d)
 
 	if (err < 0)
 		return err;
+	store_set_strict(d->store, d->settings->strict == STRICT_YES);
 	err = store_scan(d->store);
 	if (err < 0 && err != -EBUSY) /* that one is told already */
 		log_error("%s: %s", d->paths.source, strerror(-err));

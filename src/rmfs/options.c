@@ -75,6 +75,14 @@ static int set_threads(struct parse *p, const char *value)
 	return 0;
 }
 
+static int set_durability(struct parse *p, const char *value)
+{
+	if (settings_durability(value, &p->settings->strict) < 0)
+		return refuse(
+			p, "-o durability=%s: say strict or normal", value);
+	return 0;
+}
+
 static int set_access(struct parse *p, const char *value)
 {
 	enum access *access = &p->settings->access;
@@ -138,6 +146,8 @@ static const struct row rows[] = {
 	{0, "ro", NULL, "nobody writes through this mount", pass_on, 0},
 	{0, "threads", "N", "threads that serve; default one a core, at least 2",
 		set_threads, 0},
+	{0, "durability", "WHEN", "strict: close waits for the disk; or normal",
+		set_durability, 0},
 	{0, "clone_fd", NULL, "a device descriptor for each thread",
 		FLAG(clone_fd)},
 	{0, "fsname", "NAME", "what mount(8) shows; default SOURCE",

@@ -33,6 +33,17 @@ int settings_threads(const char *text, unsigned *threads)
 	return 0;
 }
 
+int settings_durability(const char *text, enum strictness *strict)
+{
+	if (strcmp(text, "strict") == 0)
+		*strict = STRICT_YES;
+	else if (strcmp(text, "normal") == 0)
+		*strict = STRICT_NO;
+	else
+		return -EINVAL;
+	return 0;
+}
+
 void settings_add(struct settings *s, struct settings *more)
 {
 	if (!s->source)
@@ -43,6 +54,8 @@ void settings_add(struct settings *s, struct settings *more)
 		s->threads = more->threads;
 	if (s->access == ACCESS_UNSAID)
 		s->access = more->access;
+	if (s->strict == STRICT_UNSAID)
+		s->strict = more->strict;
 	if (s->target_count == 0) {
 		s->targets = KEEP(more->targets);
 		s->target_count = more->target_count;

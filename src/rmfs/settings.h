@@ -23,6 +23,13 @@ enum access {
 	ACCESS_OTHER,
 };
 
+/* Does close wait until a receipt is durable? */
+enum strictness {
+	STRICT_UNSAID, /* it does not */
+	STRICT_NO,
+	STRICT_YES,
+};
+
 /* Zeroed: nothing said. All texts are owned, NULL when not said. */
 struct settings {
 	char *source;
@@ -32,6 +39,7 @@ struct settings {
 	char *fuse_options; /* for libfuse: comma-separated, escaped */
 	unsigned threads;   /* 0: not said */
 	enum access access;
+	enum strictness strict;
 	bool foreground;
 	bool debug;
 	bool clone_fd;
@@ -46,6 +54,9 @@ void settings_fini(struct settings *settings);
 
 /* Read a number of threads. Returns 0, -EINVAL (not 1 to THREADS_MAX). */
 int settings_threads(const char *text, unsigned *threads);
+
+/* Read "strict" or "normal". Returns 0, -EINVAL (neither). */
+int settings_durability(const char *text, enum strictness *strict);
 
 /* Take from @more what @settings has not said; @more is left finished. */
 void settings_add(struct settings *settings, struct settings *more);

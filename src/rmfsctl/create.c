@@ -27,28 +27,14 @@ static void request_fini(struct request *r)
 	free(r->folder);
 }
 
-static int read_size(const char *option, uint64_t *size, const char *text)
-{
-	int err = size_parse(text, size);
-
-	if (err == -ERANGE)
-		return refuse_usage(
-			"%s %s: too large for a file", option, text);
-	if (err < 0)
-		return refuse_usage("%s \"%s\": not a size like 64M, 10GiB or "
-				    "1000000",
-			option, text);
-	return 0;
-}
-
 static int read_option(struct request *r, int letter, char **argv)
 {
 	switch (letter) {
 	case 's':
 		r->sized = true;
-		return read_size("--size", &r->spec.size, optarg);
+		return take_size("--size", &r->spec.size, optarg);
 	case 'S':
-		return read_size("--slot-size", &r->spec.slot_size, optarg);
+		return take_size("--slot-size", &r->spec.slot_size, optarg);
 	case 'm':
 		if (mode_parse(optarg, &r->spec.mode) == 0)
 			return 0;

@@ -23,6 +23,23 @@ static const struct command {
 		"Sizes: bytes, or with K, M, G, T (powers of 1024, as KiB "
 		"...)\nor KB, MB, GB, TB (powers of 1000). Without a slot "
 		"size there are no slots yet.\n"},
+	{"status", status_run, "[-j|--json] FILE",
+		"Tell how far a target is: as its status file in the mount "
+		"does or, while no\nrmfs serves it, as its ledger does.\n"
+		"FILE: the target in SOURCE, or its folder in the mount.\n"},
+	{"verify", verify_run, "[-a|--all] FILE",
+		"Read every slot that has a receipt and compare the "
+		"checksums.\nFILE: the target in SOURCE, or its folder in the "
+		"mount. Exit status 0: all\nreceipts are true, and, with "
+		"--all, every slot has one.\n"},
+	{"recover", recover_run,
+		"[-S|--slot-size SIZE] [-t|--trust-data] [-f|--force] "
+		"SOURCE/NAME",
+		"Build a new ledger for a target whose own is lost or "
+		"damaged. The data is not\ntouched. All slots have to be "
+		"written again, unless --trust-data takes them for\ncomplete "
+		"as they are. --slot-size is needed when the old ledger "
+		"cannot tell it;\n--force throws a good ledger away.\n"},
 	{"help", help_run, "[COMMAND]", "Tell how rmfsctl is called.\n"},
 	{"version", version_run, "", "Print the version.\n"},
 };

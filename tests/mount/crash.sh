@@ -7,16 +7,6 @@ start() {
 	random_file "$W/file" 4M
 }
 
-# kill -9 of the daemon; the mount is dead afterwards.
-kill_rmfs() {
-	local pid=$daemon
-
-	daemon=''
-	kill -9 "$pid"
-	status_is 137 wait "$pid"
-	fails_with "Transport endpoint is not connected" ls "$MNT"
-}
-
 fill_slot() {
 	range_in "$W/file" "$1" >"$RANGES/$1"
 }

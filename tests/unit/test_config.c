@@ -68,6 +68,7 @@ START_TEST(load_of_every_key_takes_it)
 	      "mountpoint=/mnt/images\n"
 	      "allow_other = yes\n"
 	      "threads = 8\n"
+	      "durability = strict\n"
 	      "\n"
 	      "[target big.iso]\n"
 	      "size = 10GiB\n"
@@ -83,6 +84,7 @@ START_TEST(load_of_every_key_takes_it)
 	ck_assert_str_eq(said.mountpoint, "/mnt/images");
 	ck_assert_int_eq(said.access, ACCESS_OTHER);
 	ck_assert_uint_eq(said.threads, 8);
+	ck_assert_int_eq(said.strict, STRICT_YES);
 	ck_assert_uint_eq(said.target_count, 2);
 	ck_assert_str_eq(said.targets[0].name, "big.iso");
 	ck_assert_uint_eq(said.targets[0].size, UINT64_C(10) << 30);
@@ -126,17 +128,20 @@ END_TEST
 START_TEST(load_after_the_command_line_only_adds)
 {
 	static const char text[] = "[mount]\nsource=/file\nmountpoint=/m\n"
-				   "threads=9\nallow_other=yes\n";
+				   "threads=9\nallow_other=yes\n"
+				   "durability=strict\n";
 
 	unit_write(path, text, strlen(text));
 	said.source = strdup("/line");
 	said.threads = 3;
 	said.access = ACCESS_ROOT;
+	said.strict = STRICT_NO;
 	ck_assert_int_eq(config_load(path, &said, why, sizeof(why)), 0);
 	ck_assert_str_eq(said.source, "/line");
 	ck_assert_str_eq(said.mountpoint, "/m");
 	ck_assert_uint_eq(said.threads, 3);
 	ck_assert_int_eq(said.access, ACCESS_ROOT);
+	ck_assert_int_eq(said.strict, STRICT_NO);
 }
 END_TEST
 
@@ -181,6 +186,7 @@ START_TEST(load_of_bad_values_is_refused)
 	refused("[mount]\nthreads = many\n", 2, "many");
 	refused("[mount]\nthreads = 0\n", 2, "1 to");
 	refused("[mount]\nallow_other = maybe\n", 2, "yes or no");
+	refused("[mount]\ndurability = yes\n", 2, "strict or normal");
 	refused("[mount]\nsource = images\n", 2, "from /");
 	refused("[mount]\nmountpoint = ./m\n", 2, "from /");
 }

@@ -103,6 +103,18 @@ START_TEST(parse_of_words_sorts_them)
 	ck_assert_int_eq(said.access, ACCESS_ROOT);
 	ck_assert_str_eq(said.config, "F");
 	ck_assert(said.debug);
+	ck_assert_int_eq(said.strict, STRICT_UNSAID);
+}
+END_TEST
+
+/* How durable a closed slot is has two answers, and the last one counts. */
+START_TEST(parse_of_durability_takes_both)
+{
+	ck_assert_int_eq(parse("-o durability=strict S M"), 0);
+	ck_assert_int_eq(said.strict, STRICT_YES);
+	ck_assert_int_eq(
+		parse("-o durability=strict,durability=normal S M"), 0);
+	ck_assert_int_eq(said.strict, STRICT_NO);
 }
 END_TEST
 
@@ -135,6 +147,8 @@ START_TEST(parse_of_bad_options_tells_which)
 	refused("-o threads=513 S M", "1 to 512");
 	refused("-o threads=4x S M", "1 to 512");
 	refused("-o threads=-1 S M", "1 to 512");
+	refused("-o durability S M", "durability=WHEN");
+	refused("-o durability=Strict S M", "strict or normal");
 	refused("-o max_read=4096 S M", "max_read: unknown");
 	refused("-o allow_other,allow_root S M", "choose one");
 	refused("-o subtype=x S M", "always rmfs");
@@ -186,6 +200,7 @@ int main(void)
 	tcase_add_test(good, parse_of_nothing_says_nothing);
 	tcase_add_test(good, parse_of_flags_sets_them);
 	tcase_add_test(good, parse_of_words_sorts_them);
+	tcase_add_test(good, parse_of_durability_takes_both);
 	tcase_add_test(good, parse_of_mount_helper_options_is_taken);
 	tcase_add_test(good, help_names_the_options);
 	tcase_add_test(bad, parse_of_bad_options_tells_which);

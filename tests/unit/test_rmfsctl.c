@@ -1,40 +1,13 @@
 /* rmfsctl as it is called from a shell. */
-#include "unit.h"
+#include "rmfsctl_fixture.h"
 #include <sys/statvfs.h>
 
-static char top[256];
-static char out[8192];
-
-static void setup(void)
+/* It is refused, and leaves nothing in the folder. */
+static void nothing_left(const char *arguments, int status, const char *words)
 {
-	snprintf(top, sizeof(top), "%s", unit_folder());
-	ck_assert_int_eq(chdir(top), 0);
-	ck_assert_int_eq(mkdir("src", 0755), 0);
-}
-
-static int run(const char *arguments)
-{
-	return unit_run(out, sizeof(out), "exec '%s' %s",
-		unit_program("rmfsctl"), arguments);
-}
-
-/* Refused with that status and one line; the folder stays empty. */
-static void refused(const char *arguments, int status, const char *words)
-{
-	ck_assert_msg(run(arguments) == status, "%s: %s", arguments, out);
-	ck_assert_msg(strstr(out, words), "%s: %s", arguments, out);
-	ck_assert_msg(strncmp(out, "rmfsctl: ", 9) == 0, "%s", out);
-	ck_assert_ptr_eq(strchr(out, '\n'), out + strlen(out) - 1);
+	refused(arguments, status, words);
 	ck_assert_msg(rmdir("src") == 0, "%s left something", arguments);
 	ck_assert_int_eq(mkdir("src", 0755), 0);
-}
-
-static struct stat stat_of(const char *path)
-{
-	struct stat st;
-
-	ck_assert_msg(stat(path, &st) == 0, "%s", path);
-	return st;
 }
 
 /* The file has its size, really reserved, and its mode. */
@@ -82,32 +55,32 @@ END_TEST
 /* Each mistake on the command line has its own line and status 2. */
 START_TEST(create_of_bad_usage_tells_what)
 {
-	refused("create", 2, "SOURCE/NAME");
-	refused("create src/a", 2, "--size 1G");
-	refused("create -s 1M", 2, "SOURCE/NAME");
-	refused("create -s 1M src/a src/b", 2, "src/b");
-	refused("create -s 1X src/a", 2, "\"1X\"");
-	refused("create -s '' src/a", 2, "not a size");
-	refused("create -s 0 src/a", 2, "at least a byte");
-	refused("create -s 99999999T src/a", 2, "too large");
-	refused("create -s 1M -S 1.5K src/a", 2, "--slot-size \"1.5K\"");
-	refused("create -s 1M -m 999 src/a", 2, "--mode \"999\"");
-	refused("create --size", 2, "value is missing");
-	refused("create -s", 2, "value is missing");
-	refused("create -x -s 1M src/a", 2, "-x: unknown");
-	refused("create --nosuch -s 1M src/a", 2, "--nosuch: unknown");
-	refused("create -s 1M src/", 2, "cannot name a target");
-	refused("create -s 1M src/.a", 2, "cannot name a target");
-	refused("create -s 1M src/a.rmfs", 2, "cannot name a target");
+	nothing_left("create", 2, "SOURCE/NAME");
+	nothing_left("create src/a", 2, "--size 1G");
+	nothing_left("create -s 1M", 2, "SOURCE/NAME");
+	nothing_left("create -s 1M src/a src/b", 2, "src/b");
+	nothing_left("create -s 1X src/a", 2, "\"1X\"");
+	nothing_left("create -s '' src/a", 2, "not a size");
+	nothing_left("create -s 0 src/a", 2, "at least a byte");
+	nothing_left("create -s 99999999T src/a", 2, "too large");
+	nothing_left("create -s 1M -S 1.5K src/a", 2, "--slot-size \"1.5K\"");
+	nothing_left("create -s 1M -m 999 src/a", 2, "--mode \"999\"");
+	nothing_left("create --size", 2, "value is missing");
+	nothing_left("create -s", 2, "value is missing");
+	nothing_left("create -x -s 1M src/a", 2, "-x: unknown");
+	nothing_left("create --nosuch -s 1M src/a", 2, "--nosuch: unknown");
+	nothing_left("create -s 1M src/", 2, "cannot name a target");
+	nothing_left("create -s 1M src/.a", 2, "cannot name a target");
+	nothing_left("create -s 1M src/a.rmfs", 2, "cannot name a target");
 }
 END_TEST
 
 /* What the system refuses has status 1, and names the place. */
 START_TEST(create_that_fails_tells_where)
 {
-	refused("create -s 1M nosuch/a", 1, "nosuch: No such file");
+	nothing_left("create -s 1M nosuch/a", 1, "nosuch: No such file");
 	unit_write("file", "", 0);
-	refused("create -s 1M file/a", 1, "file: Not a directory");
+	nothing_left("create -s 1M file/a", 1, "file: Not a directory");
 }
 END_TEST
 
@@ -140,7 +113,7 @@ START_TEST(create_on_a_full_disk_tells_how_much)
 		(uintmax_t)bytes);
 	snprintf(
 		needed, sizeof(needed), "(%ju bytes) needed", (uintmax_t)bytes);
-	refused(arguments, 1, "make room");
+	nothing_left(arguments, 1, "make room");
 	ck_assert_msg(strstr(out, needed), "%s", out);
 	ck_assert_msg(strstr(out, "bytes) free"), "%s", out);
 }
@@ -167,9 +140,9 @@ END_TEST
 /* No command, or none of ours, is wrong usage. */
 START_TEST(command_that_is_unknown_is_refused)
 {
-	refused("", 2, "rmfsctl help");
-	refused("destroy src", 2, "\"destroy\"");
-	refused("help destroy", 2, "\"destroy\"");
+	nothing_left("", 2, "rmfsctl help");
+	nothing_left("destroy src", 2, "\"destroy\"");
+	nothing_left("help destroy", 2, "\"destroy\"");
 }
 END_TEST
 
