@@ -79,6 +79,70 @@ judge_receipts() {
 	}
 }
 
+# ---- one slot at a time -----------------------------------------------------
+
+# Write new bytes into slot $1, as the diary will remember; more is for dd.
+write_slot() {
+	local bytes=$W/bytes.$1
+
+	random_file "$bytes" "$(length_of "$1")"
+	echo "0 $1 write $(crc32c <"$bytes")" >>"$DIARY"
+	dd if="$bytes" of="$RANGES/$1" status=none "${@:2}"
+}
+
+# Take the receipt of slot $1 away.
+forget() {
+	echo "0 $1 revoke 00000000" >>"$DIARY"
+	rm "$RECEIPTS/$1"
+}
+
+# What the receipt of slot $1 says of its state; nothing when there is none.
+state_of() {
+	receipt_value "$1" state 2>/dev/null || true
+}
+
+# Remember the receipt of slot $1, if there is one.
+see() {
+	local text
+
+	text=$(cat "$RECEIPTS/$1" 2>/dev/null) || return 0
+	sed -n 's/^crc32c=//p; s/^state=//p' <<<"$text" | paste -sd' ' |
+		sed "s/^/0 $1 seen /" >>"$DIARY"
+}
+
+# ---- system calls -----------------------------------------------------------
+
+TRACED=fdatasync,fsync,msync,pwrite64,write,writev,openat
+TRACED+=,rename,renameat,renameat2,unlink,unlinkat,link,linkat
+
+# Serve under strace with these options. Fails if rmfs does, or if it will not
+# have the target written to.
+start_traced() {
+	local try
+
+	mkdir -p "$MNT"
+	strace -f -y -s 1500 -o "$W/trace" -e trace="$TRACED" "$@" \
+		rmfs -f "$SOURCE" "$MNT" >>"$W/daemon.log" 2>&1 &
+	daemon=$!
+	for ((try = 0; try < 200; try++)); do
+		! mounted || ! ls "$RANGES" >/dev/null 2>&1 || break
+		! ended "$daemon" || return 1
+		sleep 0.05
+	done
+	# shellcheck disable=SC2034 # see lib.sh
+	mapfile -t S < <(ls "$RANGES")
+	[ ${#S[@]} -gt 0 ]
+}
+
+# The end of a daemon that may have good reasons to complain.
+end_traced() {
+	local pid=$daemon
+
+	daemon=
+	unmount
+	wait "$pid" || true
+}
+
 # ---- a device whose writes are recorded -------------------------------------
 
 DEVICE_LOG=$W/device.log
