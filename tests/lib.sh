@@ -289,7 +289,8 @@ ENOSPC="No space left on device"
 EBUSY="Device or resource busy"
 EPERM="Operation not permitted"
 ENOENT="No such file or directory"
-# What a writer of a complete slot is told: by rmfs, or by the kernel before.
+# What the writer of a slot that has long been complete is told: the kernel sees
+# its mode before rmfs sees the request, but for root.
 [ "$(id -u)" = 0 ] && DENIED=$EPERM || DENIED="Permission denied"
 
 # A command ends with status WANT.
