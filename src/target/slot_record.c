@@ -238,13 +238,18 @@ static int settle_partial(struct writer *writer)
 		.runs = runs,
 	};
 
+	struct ledger_slot row;
+
 	if (runs && target->ledger) {
 		coverage.count = collect_runs(slot, runs);
+		make_row(target, slot, &row);
 		slot->recorded = RECORDED_COVERAGE;
 		writer->unsaved = false;
 		slot_unlock(target, slot);
-		/* Best effort: less is remembered than is true. */
-		(void)ledger_put_coverage(target->ledger, &coverage);
+		/* Best effort: less is remembered than is true. The row has the
+		 * generation that the coverage is good for. */
+		if (!put_row(target, &row))
+			(void)ledger_put_coverage(target->ledger, &coverage);
 		slot_lock(target, slot);
 	}
 	end_recording(target, slot);

@@ -102,14 +102,32 @@ static int open_locked(
 	return KEEP_FD(fd);
 }
 
-/* Is there a file called as the ledger of @name would be? */
-static bool has_ledger(struct store *store, const char *name)
+/* Say in the log why it is served for reading only. */
+static void mistrust(struct store *store, const char *name, const char *why)
 {
-	char ledger[TARGET_NAME_MAX + sizeof(".rmfs")];
+	log_error("%s/%s.rmfs: %s; %s is served for reading only until "
+		  "'rmfsctl recover' has built a new ledger",
+		store->path, name, why, name);
+}
+
+static bool has_file(struct store *store, const char *name, const char *end)
+{
+	char file[TARGET_NAME_MAX + 16];
 	struct stat st;
 
-	snprintf(ledger, sizeof(ledger), "%s.rmfs", name);
-	return !fstatat(store->dirfd, ledger, &st, AT_SYMLINK_NOFOLLOW);
+	snprintf(file, sizeof(file), "%s%s", name, end);
+	return !fstatat(store->dirfd, file, &st, AT_SYMLINK_NOFOLLOW);
+}
+
+/* Has it a ledger? One that is lost has left its log behind. */
+static bool has_ledger(struct store *store, const char *name)
+{
+	bool found = has_file(store, name, ".rmfs");
+
+	if (!found && has_file(store, name, ".rmfs-wal"))
+		mistrust(store, name,
+			"is missing, though its log, beside it, is there");
+	return found;
 }
 
 /* Open the file of a target, if it can be one. */
@@ -130,14 +148,6 @@ static int open_file(struct store *store, const char *name, bool writable)
 	if (why)
 		return refuse(store, name, -ENOENT, why);
 	return open_locked(store, name, path, writable);
-}
-
-/* Say in the log why it is served for reading only. */
-static void mistrust(struct store *store, const char *name, const char *why)
-{
-	log_error("%s/%s.rmfs: %s; %s is served for reading only until "
-		  "'rmfsctl recover' has built a new ledger",
-		store->path, name, why, name);
 }
 
 /*
@@ -193,7 +203,7 @@ static int open_with_ledger(struct store *store, const char *name, int fd,
 		return err ? refuse_errno(store, name, err) : 0;
 	}
 	ledger_close(ledger);
-	mistrust(store, name, "it is damaged");
+	mistrust(store, name, "is damaged");
 	err = target_open(name, again, NULL, &store->config, out);
 	return err ? refuse_errno(store, name, err) : 0;
 }
@@ -241,13 +251,14 @@ static struct target *known(struct store *store, const char *name)
 static int open_target(
 	struct store *store, const char *name, struct target **out)
 {
-	bool writable = has_ledger(store, name);
 	struct target *target;
+	bool writable;
 	int fd, err;
 
 	*out = known(store, name);
 	if (*out)
 		return 0;
+	writable = has_ledger(store, name);
 	fd = open_file(store, name, writable);
 	if (fd < 0)
 		return fd;
