@@ -142,4 +142,5 @@ show_receipts
 compare
 stop_nginx
 echo
-line "done" "in $(seconds $(($(now) - started))); unmounted, nothing left behind"
+took=$(($(now) - started))
+line "done" "in $(seconds $took); unmounted, nothing left behind"

@@ -5,9 +5,9 @@
 # with: run_case "$1". A case ends at the first command that fails. Whatever it
 # started or mounted is gone afterwards, however it ends.
 #
-#   $SOURCE  the folder of the targets      $RANGES    big/ranges of the mount
-#   $MNT     the mountpoint                 $RECEIPTS  big/receipts
-#   $W       the private folder             $S         the slots' names, an array
+#   $SOURCE  the folder of the targets     $RANGES    big/ranges of the mount
+#   $MNT     the mountpoint                $RECEIPTS  big/receipts
+#   $W       the private folder            $S         the slots' names, an array
 set -eEu -o pipefail
 export LC_ALL=C
 umask 022

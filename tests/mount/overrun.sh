@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# overrun.sh: what does not fit takes the receipt away until the slot is emptied.
+# overrun.sh: what does not fit takes the receipt until the slot is emptied.
 . "$(dirname "$0")/../lib.sh"
 
 start() {
