@@ -42,7 +42,7 @@ make_differences() {
 	fails_with "$ENOSPC" cp "$W/file" "$RANGES/${S[2]}"
 	chmod 600 "$RANGES/${S[1]}"
 	chmod 660 "$RANGES/${S[3]}"
-	touch -d 2001-02-03 "$RANGES/${S[0]}" "$RANGES/${S[3]}"
+	touch -d 2001-02-03 "$RANGES"/*
 	[ "$(id -u)" != 0 ] || chown 12:34 "$RANGES/${S[0]}" "$RANGES/${S[3]}"
 	within_seconds is_durable "${S[0]}"
 }

@@ -164,19 +164,28 @@ test_verify_checks_what_is_served() {
 	diff <(sed 's/complete/durable/' "$W/said") "$W/again"
 }
 
+# Write each slot anew, again and again, until told to stop.
+rewrite_all() {
+	while ! [ -e "$W/stop" ]; do
+		for file in a b; do
+			for slot in "${S[@]}"; do
+				rm -f "$RECEIPTS/$slot"
+				cp "$W/$file" "$RANGES/$slot"
+			done
+		done
+	done
+}
+
 # Slots that are emptied and written anew meanwhile are no mistake.
 test_verify_beside_writers_finds_no_mistake() {
-	start
-	for _ in 1 2 3 4 5 6 7 8 9 10; do
-		for slot in "${S[@]}"; do
-			rm -f "$RECEIPTS/$slot"
-			random_file "$W/part" 256K
-			cp "$W/part" "$RANGES/$slot"
-		done
-	done &
-	while ! ended $!; do
+	serve 64M 8M
+	random_file "$W/a" 8M
+	random_file "$W/b" 8M
+	rewrite_all &
+	for _ in {1..60}; do
 		rmfsctl verify "$MNT/big" >"$W/said" || fail "$(cat "$W/said")"
 	done
+	: >"$W/stop"
 	wait $!
 	rmfsctl verify --all "$MNT/big"
 }

@@ -198,7 +198,31 @@ START_TEST(xfs_too_small_leaves_nothing)
 }
 END_TEST
 
-/* tmpfs: the same. */
+/* XFS, full to the last block: what was reserved is still there. */
+START_TEST(xfs_full_keeps_what_is_reserved)
+{
+	char said[1000];
+	int fd;
+
+	if (!small_filesystem(__func__, "mkfs.xfs -q"))
+		return;
+	fd = made("", 0);
+	ck_assert_int_eq(rmm_reserve(fd, 64 * MiB), 0);
+	ck_assert_int_ne(
+		unit_run(said, sizeof(said),
+			"for bs in 1M 4K 1; do dd if=/dev/zero bs=$bs "
+			"of=%s.2 oflag=append conv=notrunc,fsync; done",
+			path),
+		0);
+	ck_assert_int_eq(rmm_reserve(fd, 64 * MiB), 0);
+	ck_assert_int_eq(rmm_reserve(fd, 64 * MiB + 4096), -ENOSPC);
+	ck_assert_int_eq(ftruncate(fd, 65 * MiB), 0);
+	ck_assert_int_eq(rmm_reserve(fd, 65 * MiB), -ENOSPC);
+	close(fd);
+}
+END_TEST
+
+/* tmpfs: more than there is leaves nothing, and what is had is had. */
 START_TEST(tmpfs_too_small_leaves_nothing)
 {
 	if (!private_mounts(__func__))
@@ -286,6 +310,7 @@ int main(void)
 	tcase_add_test(reserve, reserve_of_nonsense_is_refused);
 	tcase_add_test(kinds, ext4_too_small_leaves_nothing);
 	tcase_add_test(kinds, xfs_too_small_leaves_nothing);
+	tcase_add_test(kinds, xfs_full_keeps_what_is_reserved);
 	tcase_add_test(kinds, tmpfs_too_small_leaves_nothing);
 	tcase_add_test(kinds, btrfs_is_best_effort);
 	tcase_add_test(kinds, ramfs_creates_best_effort);
