@@ -58,20 +58,6 @@ static int make(const char *name, struct target **out)
 	return 0;
 }
 
-/*
- * Reserve the file's space again, should somebody have punched holes in it. On
- * a full disk some file systems have no block even for finding that there is
- * nothing to do; then the count of the file's blocks must do.
- */
-static int reserve_again(int fd, const struct stat *st)
-{
-	int err = rmm_reserve(fd, (uint64_t)st->st_size);
-
-	if (err == -ENOSPC && st->st_blocks * 512 >= st->st_size)
-		return 0;
-	return err == -EOPNOTSUPP ? 0 : err;
-}
-
 /* Map @fd and make sure of its space; it is the target's then. */
 static int open_file(const char *name, int fd, bool writable,
 	const struct target_config *config, struct target **out)
@@ -88,8 +74,8 @@ static int open_file(const char *name, int fd, bool writable,
 	target->parking = config->parking;
 	target->durability = config->durability;
 	target->strict = config->strict;
-	err = writable ? reserve_again(fd, &target->st) : 0;
-	if (err)
+	err = writable ? rmm_reserve(fd, target->size) : 0;
+	if (err && err != -EOPNOTSUPP)
 		return err;
 	err = rmm_map_fdopen(fd, writable ? 0 : RMM_RDONLY, &target->map);
 	if (err)
