@@ -13,8 +13,8 @@
  *
  * Errors are final: after the first failed write or sync no further statement
  * is made, and every call returns that error (a failed COMMIT may yet surface
- * after a crash: its outcome is unknown). Only reopening helps. A full disk is no
- * such error: -ENOSPC, nothing changed, and the next call may do better.
+ * after a crash: its outcome is unknown). Only reopening helps. A full disk is
+ * no such error: -ENOSPC, nothing changed, and the next call may do better.
  *
  * Threads: any, after ledger_open; calls block, and take turns. Not to be
  * called with a slot's lock held. POSIX locks: do not fork after ledger_open,
@@ -44,6 +44,7 @@ enum ledger_state {
 struct ledger_header {
 	uint64_t size;                  /* of the target, bytes */
 	uint64_t slot_size;             /* 0: cut by hand */
+	uint64_t file;                  /* the file's identity: rmm_map_id */
 	uint8_t uuid[LEDGER_UUID_SIZE]; /* of the target; made by create */
 };
 
@@ -137,6 +138,9 @@ bool ledger_rebooted(const struct ledger *ledger);
 
 /* All has been verified and put: remember this boot. Synced. */
 int ledger_mark_boot(struct ledger *ledger);
+
+/* The same, and it is the ledger of @file now. Before anybody else has it. */
+int ledger_adopt(struct ledger *ledger, uint64_t file);
 
 /*
  * Write up to LEDGER_BATCH_MAX rows in one transaction, committed, not synced.

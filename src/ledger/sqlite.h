@@ -110,9 +110,9 @@ int ledger_slot_bind(sqlite3_stmt *stmt, const struct ledger_header *header,
 bool ledger_slot_read(sqlite3_stmt *stmt, const struct ledger_header *header,
 	struct ledger_slot *slot);
 
-#define LEDGER_META_COLUMNS "uuid, size, slot_size, boot, sum"
+#define LEDGER_META_COLUMNS "uuid, size, slot_size, boot, file, sum"
 #define LEDGER_META_VALUES \
-	"meta(" LEDGER_META_COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5)"
+	"meta(" LEDGER_META_COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6)"
 
 int ledger_meta_bind(sqlite3_stmt *stmt, const struct ledger_header *header,
 	const char *boot);

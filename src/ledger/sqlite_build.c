@@ -39,6 +39,7 @@ const char *const ledger_schema[] = {
 	"	size INTEGER,\n"
 	"	slot_size INTEGER,\n"
 	"	boot TEXT,\n"
+	"	file INTEGER,\n"
 	"	sum INTEGER)",
 
 	"CREATE TABLE slot(\n"

@@ -198,6 +198,7 @@ enum meta_column {
 	META_SIZE,
 	META_SLOT_SIZE,
 	META_BOOT,
+	META_FILE,
 	META_SUM,
 };
 
@@ -207,6 +208,7 @@ static uint32_t meta_sum(const struct ledger_header *header, const char *boot)
 
 	sum = add_number(sum, header->size);
 	sum = add_number(sum, header->slot_size);
+	sum = add_number(sum, header->file);
 	return crc32c(sum, boot, strlen(boot));
 }
 
@@ -221,6 +223,7 @@ int ledger_meta_bind(sqlite3_stmt *stmt, const struct ledger_header *header,
 	rc |= sqlite3_bind_int64(
 		stmt, META_SLOT_SIZE + 1, (int64_t)header->slot_size);
 	rc |= sqlite3_bind_text(stmt, META_BOOT + 1, boot, -1, SQLITE_STATIC);
+	rc |= sqlite3_bind_int64(stmt, META_FILE + 1, (int64_t)header->file);
 	rc |= sqlite3_bind_int64(
 		stmt, META_SUM + 1, (int32_t)meta_sum(header, boot));
 	return rc ? SQLITE_NOMEM : SQLITE_OK;
@@ -237,6 +240,7 @@ bool ledger_meta_read(
 	header->size = column_u64(stmt, META_SIZE);
 	header->slot_size = column_u64(stmt, META_SLOT_SIZE);
 	column_text(stmt, META_BOOT, boot, LEDGER_BOOT_SIZE);
+	header->file = column_u64(stmt, META_FILE);
 	return column_u32(stmt, META_SUM) == meta_sum(header, boot);
 }
 

@@ -32,7 +32,8 @@ int ledger_prepare(struct ledger *ledger)
 		{"REPLACE INTO " LEDGER_SLOT_VALUES, &ledger->put_slot},
 		{"REPLACE INTO " LEDGER_COVERAGE_VALUES, &ledger->put_coverage},
 		{"DELETE FROM coverage WHERE id = ?1", &ledger->drop_coverage},
-		{"UPDATE meta SET boot = ?4, sum = ?5", &ledger->put_boot},
+		{"UPDATE meta SET boot = ?4, file = ?5, sum = ?6",
+			&ledger->put_boot},
 	};
 	int rc = SQLITE_OK;
 
@@ -303,6 +304,12 @@ int ledger_mark_boot(struct ledger *ledger)
 		atomic_store_explicit(
 			&ledger->rebooted, false, memory_order_relaxed);
 	return err;
+}
+
+int ledger_adopt(struct ledger *ledger, uint64_t file)
+{
+	ledger->header.file = file;
+	return ledger_mark_boot(ledger);
 }
 
 /* ---- syncs --------------------------------------------------------------- */

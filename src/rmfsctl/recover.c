@@ -19,6 +19,7 @@
 #include "rmfsctl/command.h"
 #include "rmfsctl/place.h"
 #include "rmfsctl/progress.h"
+#include "target/store.h"
 
 /* The command of the receipts that we give. */
 #define COMMAND "recover"
@@ -233,9 +234,11 @@ static int build(const struct place *place, struct plan *plan)
 		.size = (uint64_t)place->st.st_size,
 		.slot_size = plan->slot_size,
 	};
-	int err = ledger_create(
-		place->dirfd, place->name, &header, next_slot, plan);
+	int err = target_identity(place->fd, &header.file);
 
+	if (!err)
+		err = ledger_create(
+			place->dirfd, place->name, &header, next_slot, plan);
 	if (err)
 		log_error("%s: cannot write a ledger: %s", place->path,
 			strerror(-err));

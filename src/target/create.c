@@ -118,6 +118,23 @@ static bool next_slot(void *arg, struct ledger_slot *slot)
 	return true;
 }
 
+int target_identity(int fd, uint64_t *identity)
+{
+	struct rmm_map *map;
+	int err, copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (copy < 0)
+		return -errno;
+	err = rmm_map_fdopen(copy, RMM_RDONLY, &map);
+	if (err) {
+		close(copy);
+		return err;
+	}
+	*identity = rmm_map_id(map);
+	rmm_map_close(map);
+	return 0;
+}
+
 static int write_ledger(int dirfd, int fd, const struct target_spec *spec)
 {
 	struct ledger_header header = {
@@ -129,6 +146,9 @@ static int write_ledger(int dirfd, int fd, const struct target_spec *spec)
 
 	if (fstat(fd, &cutter.st))
 		return -errno;
+	err = target_identity(fd, &header.file);
+	if (err)
+		return err;
 	err = rmm_allocator_create(
 		RMM_SEQUENTIAL, spec->size, 0, &cutter.allocator);
 	if (err)

@@ -185,6 +185,7 @@ static int open_with_ledger(struct store *store, const char *name, int fd,
 {
 	AUTO_FD int owned = fd;
 	struct ledger *ledger = NULL;
+	char why[LEDGER_WHY_SIZE];
 	int again, err = 0;
 
 	if (writable)
@@ -195,7 +196,8 @@ static int open_with_ledger(struct store *store, const char *name, int fd,
 	again = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (again < 0)
 		return -errno;
-	err = target_open(name, KEEP_FD(owned), ledger, &store->config, out);
+	err = target_open(
+		name, KEEP_FD(owned), ledger, &store->config, out, why);
 	if (err != -EILSEQ || !ledger) {
 		close(again);
 		if (err)
@@ -203,8 +205,8 @@ static int open_with_ledger(struct store *store, const char *name, int fd,
 		return err ? refuse_errno(store, name, err) : 0;
 	}
 	ledger_close(ledger);
-	mistrust(store, name, "is damaged");
-	err = target_open(name, again, NULL, &store->config, out);
+	mistrust(store, name, why);
+	err = target_open(name, again, NULL, &store->config, out, why);
 	return err ? refuse_errno(store, name, err) : 0;
 }
 

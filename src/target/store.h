@@ -43,6 +43,12 @@ int target_create(
 	int dirfd, const struct target_spec *spec, char *why, size_t why_size);
 
 /*
+ * The identity of an open file, as rmm_map_id has it.
+ * Returns 0 or a negative errno.
+ */
+int target_identity(int fd, uint64_t *identity);
+
+/*
  * Open the folder @source: its targets are opened by store_scan.
  * Returns 0, -ENOENT, -ENOTDIR, -EACCES, ...
  */

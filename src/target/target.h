@@ -82,11 +82,12 @@ struct target_config {
  * Reserves the file's space again, should somebody have punched holes in it.
  * After a reboot all receipts that are not durable are verified: that reads
  * their slots, and empties those whose bytes are not what the receipt says.
- * Returns 0, -ENODATA (an empty file), -ENOMEM, -ENOSPC, -EILSEQ (the ledger;
- * logged), ...
+ * @why     LEDGER_WHY_SIZE bytes: with -EILSEQ, what is wrong with the ledger
+ * Returns 0, -ENODATA (an empty file), -ENOMEM, -ENOSPC, -EILSEQ (the ledger),
+ * ...
  */
 int target_open(const char *name, int fd, struct ledger *ledger,
-	const struct target_config *config, struct target **out);
+	const struct target_config *config, struct target **out, char *why);
 
 /* As cut into slots of @slot_size, without a ledger: nothing is remembered. */
 int target_open_forgetful(const char *name, int fd, uint64_t slot_size,

@@ -1,5 +1,6 @@
 /* Opening a target: its file, and what its ledger remembers of it. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -260,6 +261,49 @@ static int verify(struct target *target)
 	return err ? err : ledger_mark_boot(target->ledger);
 }
 
+/* Do the bytes say what the slot's receipt does? */
+static bool confirms(struct target *target, const struct slot *slot)
+{
+	uint32_t crc;
+
+	return !slot_read_sum(target, slot, &crc) && crc == slot->crc;
+}
+
+/*
+ * The ledger was made for another file: of one that this is a copy of, or of
+ * something else. Receipts tell: if there are any, and the bytes confirm them
+ * all, it is a copy, and its ledger is this one from here on.
+ */
+static int adopt(struct target *target, char *why)
+{
+	uint64_t confirmed = 0;
+	int err = 0;
+
+	/* A copy may be durable in its ledger and only in memory itself. */
+	if (fdatasync(rmm_map_fd(target->map)))
+		return -errno;
+	for (uint64_t i = 0; i < target->slot_count; i++) {
+		struct slot *slot = &target->slots[i];
+
+		if (slot->receipt && !confirms(target, slot)) {
+			confirmed = 0;
+			break;
+		}
+		confirmed += slot->receipt != NULL;
+	}
+	if (!confirmed) {
+		snprintf(why, LEDGER_WHY_SIZE,
+			"is the ledger of another file, and the bytes of this "
+			"one do not say that it is a copy");
+		return -EILSEQ;
+	}
+	for (uint64_t i = 0; i < target->slot_count && !err; i++)
+		if (!target->slots[i].receipt)
+			err = slot_forget(target, &target->slots[i]);
+	return err ? err
+		   : ledger_adopt(target->ledger, rmm_map_id(target->map));
+}
+
 void target_resume(struct target *target)
 {
 	for (uint64_t i = 0; i < target->slot_count; i++)
@@ -268,25 +312,25 @@ void target_resume(struct target *target)
 				target->slots[i].generation);
 }
 
-static int load(struct target *target)
+static int load(struct target *target, char *why)
 {
 	const struct ledger_header *header = ledger_header(target->ledger);
-	char why[LEDGER_WHY_SIZE] = "its slots do not fit";
 	uint64_t slots = ledger_slot_count(target->ledger);
 	int err;
 
+	snprintf(why, LEDGER_WHY_SIZE, "has slots that do not fit");
 	target->slot_size = header->slot_size;
 	err = make_room(target, slots);
 	if (!err)
 		err = ledger_load(
 			target->ledger, load_slot, load_coverage, target, why);
-	if (err == -EILSEQ)
-		log_error("%s.rmfs: %s", target->name, why);
+	if (!err && header->file != rmm_map_id(target->map))
+		err = adopt(target, why);
 	return err ? err : verify(target);
 }
 
 int target_open(const char *name, int fd, struct ledger *ledger,
-	const struct target_config *config, struct target **out)
+	const struct target_config *config, struct target **out, char *why)
 {
 	AUTO(free_target) struct target *target = NULL;
 	int err = open_file(name, fd, ledger != NULL, config, &target);
@@ -295,7 +339,7 @@ int target_open(const char *name, int fd, struct ledger *ledger,
 		return err;
 	if (ledger) {
 		target->ledger = ledger;
-		err = load(target);
+		err = load(target, why);
 	}
 	if (err) {
 		/* The caller's still. */

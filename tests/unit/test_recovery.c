@@ -61,23 +61,28 @@ static void start(void)
 	must(store_scan(store) == 0);
 	must(store_find(store, "big", &target) == 0);
 	slot = target_slot(target, 1);
-	must(slot != NULL);
 }
 
-/* Do this in a daemon that is then killed. */
-static void live(void (*life)(void))
+/* Do this in a daemon that is then killed; with @slots, when it has some. */
+static void live_with(bool slots, void (*life)(void))
 {
 	int status;
 	pid_t pid = fork();
 
 	if (!pid) {
 		start();
+		must(slots == (slot != NULL));
 		life();
 		kill(getpid(), SIGKILL);
 	}
 	ck_assert_int_gt(pid, 0);
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void live(void (*life)(void))
+{
+	live_with(true, life);
 }
 
 static void reboot(void)
@@ -414,6 +419,54 @@ START_TEST(durable_receipt_survives_reboot)
 }
 END_TEST
 
+static void shell(const char *command)
+{
+	char out[500];
+
+	ck_assert_msg(
+		!unit_run(out, sizeof(out), "cd %s && %s", folder, command),
+		"%s", out);
+}
+
+static void life_read_only(void)
+{
+	must(target->ledger == NULL);
+}
+
+/* The ledger of another file, of the same size, is not believed. */
+START_TEST(foreign_ledger_is_not_believed)
+{
+	live(life_fill_durable);
+	shell("head -c 70536 /dev/zero >new && mv new big");
+	live_with(false, life_read_only);
+	shell("cmp -n 70536 big /dev/zero");
+}
+END_TEST
+
+static void life_nothing(void)
+{
+}
+
+/* Nor is one that has no receipt to tell by. */
+START_TEST(foreign_ledger_without_receipts_is_not_believed)
+{
+	live(life_nothing);
+	shell("cp big new && mv new big");
+	live_with(false, life_read_only);
+}
+END_TEST
+
+/* A copy of the file is believed, for its bytes confirm every receipt. */
+START_TEST(copied_target_keeps_its_receipts)
+{
+	live(life_fill_durable);
+	shell("cp big new && mv new big");
+	live(life_true_durable);
+	lose_byte();
+	live(life_nothing);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("recovery");
@@ -432,5 +485,8 @@ int main(void)
 	tcase_add_test(tcase, complete_receipt_falls_without_its_bytes);
 	tcase_add_test(tcase, partial_coverage_falls_at_reboot);
 	tcase_add_test(tcase, durable_receipt_survives_reboot);
+	tcase_add_test(tcase, foreign_ledger_is_not_believed);
+	tcase_add_test(tcase, foreign_ledger_without_receipts_is_not_believed);
+	tcase_add_test(tcase, copied_target_keeps_its_receipts);
 	return unit_main(suite);
 }
