@@ -96,6 +96,7 @@ struct slot {
 	bool crc_follows;
 	uint8_t recorded; /* enum recorded */
 	bool recording;   /* a worker is at the ledger: nothing may change */
+	bool stale;       /* its cached pages are not to be written to */
 };
 
 /*
@@ -191,9 +192,10 @@ int slot_settle(struct writer *writer);
 
 /*
  * Take back from the ledger what a change would make false; it is on disk
- * before a durable receipt's bytes may change. Blocks.
+ * before a durable receipt's bytes may change. And leave behind the pages
+ * of a slot that the disk has refused; see slot_fail. Blocks.
  * @resets  the change empties or shortens the slot: no coverage may be left
- * Returns 0 or the ledger's error: then the change must not happen.
+ * Returns 0, the ledger's error, or -EIO: then the change must not happen.
  */
 int slot_unblock(struct target *target, struct slot *slot, bool resets);
 

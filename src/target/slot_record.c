@@ -314,9 +314,46 @@ static int forget(struct target *target, struct slot *slot)
 	return err;
 }
 
+static bool is_stale(struct target *target, struct slot *slot)
+{
+	bool stale;
+
+	slot_lock(target, slot);
+	stale = slot->stale;
+	slot_unlock(target, slot);
+	return stale;
+}
+
+/* Leave the pages behind that slot_fail speaks of. Recording and lock are held,
+ * and still are after it. */
+static int leave_pages(struct target *target, struct slot *slot)
+{
+	int err;
+
+	slot_unlock(target, slot);
+	err = target_drop_pages(target, slot->start, slot->length);
+	slot_lock(target, slot);
+	if (!err)
+		slot->stale = false;
+	return err;
+}
+
 int slot_unblock(struct target *target, struct slot *slot, bool resets)
 {
+	int err = 0;
+
+	/* What arrived late is dirty, and dirty pages stay. */
+	if (is_stale(target, slot))
+		err = target_sync(target);
+	if (err)
+		return err;
 	start_recording(target, slot);
+	if (slot->stale)
+		err = leave_pages(target, slot);
+	if (err) {
+		end_recording(target, slot);
+		return err;
+	}
 	if (slot->recorded < (resets ? RECORDED_COVERAGE : RECORDED_COMPLETE)) {
 		end_recording(target, slot);
 		return 0;
@@ -336,6 +373,39 @@ int slot_forget(struct target *target, struct slot *slot)
 	return 0;
 }
 
+/* The writer's handle is good for nothing any more. */
+static void lose_writer(struct target *target, struct slot *slot, int lost)
+{
+	if (!slot->writer)
+		return;
+	slot->writer->lost = lost;
+	slot->writer = NULL;
+	count(&target->counters.writers, UINT64_MAX);
+}
+
+int slot_fail(struct target *target, struct slot *slot)
+{
+	int err = 0;
+
+	start_recording(target, slot);
+	if (slot->receipt && slot->receipt->durable) {
+		end_recording(target, slot);
+		return 0;
+	}
+	/* A write under way covers nothing when it ends. */
+	if (slot->writer && slot->writer->inflight)
+		slot->generation++;
+	slot_empty(target, slot);
+	lose_writer(target, slot, -EIO);
+	slot->stale = true;
+	if (slot->recorded != RECORDED_NOTHING)
+		err = forget(target, slot);
+	else
+		end_recording(target, slot);
+	parking_wake(target->parking, slot);
+	return err;
+}
+
 int slot_revoke(struct target *target, struct slot *slot)
 {
 	int err;
@@ -346,11 +416,7 @@ int slot_revoke(struct target *target, struct slot *slot)
 		return -ENOENT;
 	}
 	slot_empty(target, slot);
-	if (slot->writer) {
-		slot->writer->lost = -EBUSY;
-		slot->writer = NULL;
-		count(&target->counters.writers, UINT64_MAX);
-	}
+	lose_writer(target, slot, -EBUSY);
 	err = forget(target, slot);
 	parking_wake(target->parking, slot);
 	return err;

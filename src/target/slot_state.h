@@ -44,7 +44,7 @@ static inline void count(_Atomic uint64_t *counter, uint64_t by)
  */
 static inline bool slot_blocked(const struct slot *slot, bool resets)
 {
-	return slot->recording ||
+	return slot->recording || slot->stale ||
 	       slot->recorded >=
 		       (resets ? RECORDED_COVERAGE : RECORDED_COMPLETE);
 }
@@ -89,6 +89,18 @@ int slot_read_sum(
 
 /* Empty the slot, also in the ledger, whatever it is. Blocks. */
 int slot_forget(struct target *target, struct slot *slot);
+
+/*
+ * The disk has refused bytes of the target: empty the slot, unless it is
+ * durable, and end what its writer does with -EIO. Blocks.
+ *
+ * Writing the same bytes again is not enough. ext4 notes in a cached page that
+ * its blocks are allocated, and forgets, when their first write fails, that
+ * they still count as unwritten: it writes the page again, says that all is
+ * well, and reads zeros after the power cut. So the slot's pages leave the
+ * cache before it changes again.
+ */
+int slot_fail(struct target *target, struct slot *slot);
 
 /* ---- for durability.c: a receipt on its way to the disk ----------------- */
 

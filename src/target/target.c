@@ -2,12 +2,15 @@
 #include "target/target.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "target/slot_state.h"
 
@@ -127,16 +130,7 @@ bool target_intact(const struct target *target)
 static void empty_undurable(struct target *target)
 {
 	for (uint64_t id = 1; id <= target->slot_count; id++) {
-		struct slot *slot = target_slot(target, id);
-		bool suspect;
-
-		slot_lock(target, slot);
-		suspect = (coverage_bytes(&slot->cover) ||
-				  slot->recorded != RECORDED_NOTHING) &&
-			  !(slot->receipt && slot->receipt->durable);
-		slot_unlock(target, slot);
-		if (suspect)
-			(void)slot_forget(target, slot);
+		(void)slot_fail(target, target_slot(target, id));
 	}
 }
 
@@ -175,6 +169,30 @@ int slot_sync(struct target *target, struct slot *slot)
 		msync(target->base + slot->start, slot->length, MS_SYNC));
 	pthread_mutex_unlock(&target->sync_lock);
 	return err;
+}
+
+/* Is any page of the mapping from @start on in the cache? */
+static bool cached(const struct target *target, uint64_t start, uint64_t len)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t skew = start % page;
+	size_t pages = (size_t)((len + skew + page - 1) / page);
+	AUTO_FREE unsigned char *there = malloc(pages);
+
+	if (!there || mincore(target->base + start - skew, len + skew, there))
+		return true;
+	for (size_t i = 0; i < pages; i++)
+		if (there[i] & 1)
+			return true;
+	return false;
+}
+
+int target_drop_pages(struct target *target, uint64_t start, uint64_t len)
+{
+	/* All of them: one large page may hold bytes of several slots. */
+	(void)rmm_map_drop_range(target->map, 0, target->size);
+	(void)posix_fadvise(rmm_map_fd(target->map), 0, 0, POSIX_FADV_DONTNEED);
+	return cached(target, start, len) ? -EIO : 0;
 }
 
 void target_withdraw_undurable(struct target *target)

@@ -127,6 +127,12 @@ bool target_intact(const struct target *target);
  */
 int target_sync(struct target *target);
 
+/*
+ * Drop the target's clean pages from the cache.
+ * Returns 0, or -EIO: a page of [start, start + len) is still there.
+ */
+int target_drop_pages(struct target *target, uint64_t start, uint64_t len);
+
 /* The ledger has failed: nobody shall see a receipt that is only complete. */
 void target_withdraw_undurable(struct target *target);
 

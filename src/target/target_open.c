@@ -225,16 +225,18 @@ static int load_coverage(void *arg, const struct ledger_coverage *coverage)
 }
 
 /*
- * After a reboot a receipt that was not durable stands only if the bytes, read
- * from disk, are what it says; partial coverage does not stand at all.
+ * A receipt that was not durable stands only if the bytes, read from disk, are
+ * what it says. Partial coverage cannot be verified: it stands until the
+ * machine is started anew.
  */
-static int verify_slot(struct target *target, struct slot *slot)
+static int verify_slot(struct target *target, struct slot *slot, bool rebooted)
 {
 	uint32_t crc = 0;
 	int err;
 
 	if (slot->recorded == RECORDED_NOTHING ||
-		slot->recorded == RECORDED_DURABLE)
+		slot->recorded == RECORDED_DURABLE ||
+		(slot->recorded == RECORDED_COVERAGE && !rebooted))
 		return 0;
 	if (slot->recorded == RECORDED_COMPLETE) {
 		err = slot_read_sum(target, slot, &crc);
@@ -243,22 +245,40 @@ static int verify_slot(struct target *target, struct slot *slot)
 		if (!err && crc == slot->crc)
 			return 0;
 	}
-	log_warn("%s: bytes %llu to %llu did not all survive the restart of "
-		 "the machine: to be written again",
+	log_warn("%s: bytes %llu to %llu did not all reach the disk: to be "
+		 "written again",
 		target->name, (unsigned long long)slot->start,
 		(unsigned long long)(slot->start + slot->length - 1));
 	return slot_forget(target, slot);
 }
 
+static bool all_durable(const struct target *target)
+{
+	for (uint64_t i = 0; i < target->slot_count; i++)
+		if (target->slots[i].recorded != RECORDED_DURABLE)
+			return false;
+	return true;
+}
+
+/*
+ * What the disk refused, an earlier daemon may have been told and not lived to
+ * record; and no page of it may be written to again: see slot_fail.
+ */
 static int verify(struct target *target)
 {
+	bool rebooted = ledger_rebooted(target->ledger);
 	int err = 0;
 
-	if (!ledger_rebooted(target->ledger))
-		return 0;
+	if (!all_durable(target)) {
+		/* If that fails, they are empty: nothing to be verified. */
+		(void)target_sync(target);
+		(void)target_drop_pages(target, 0, 1);
+	}
 	for (uint64_t i = 0; i < target->slot_count && !err; i++)
-		err = verify_slot(target, &target->slots[i]);
-	return err ? err : ledger_mark_boot(target->ledger);
+		err = verify_slot(target, &target->slots[i], rebooted);
+	if (!err && rebooted)
+		err = ledger_mark_boot(target->ledger);
+	return err;
 }
 
 /* Do the bytes say what the slot's receipt does? */
