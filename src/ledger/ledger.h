@@ -13,8 +13,8 @@
  *
  * Errors are final: after the first failed write or sync no further statement
  * is made, and every call returns that error (a failed COMMIT may yet surface
- * after a crash: its outcome is unknown). Only reopening helps. A full disk is no
- * such error: -ENOSPC, nothing changed, and the next call may do better.
+ * after a crash: its outcome is unknown). Only reopening helps. A full disk is
+ * no such error: -ENOSPC, nothing changed, and the next call may do better.
  *
  * Threads: any, after ledger_open; calls block, and take turns. Not to be
  * called with a slot's lock held. POSIX locks: do not fork after ledger_open,
@@ -53,8 +53,8 @@ struct ledger_slot {
 	uint64_t start, length;
 	uint32_t generation;
 	enum ledger_state state;
-	uint32_t crc;
 	int64_t completed_ns; /* CLOCK_REALTIME */
+	uint32_t crc;
 	uid_t writer_uid;
 	pid_t writer_pid;
 	char command[LEDGER_COMMAND_SIZE];
