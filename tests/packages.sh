@@ -31,6 +31,7 @@ needs() {
 	test)
 		cat <<-'END'
 			check module check
+			sqlite3 command sqlite3
 			fuse3 command fusermount3
 			curl command curl
 			attr command setfattr

@@ -2,7 +2,7 @@
  * What a target remembers: its slots, their receipts, their coverage.
  *
  * The only interface to it, and the only file that knows what lies behind: now
- * SQLite (sqlite.c), NAME.rmfs and NAME.rmfs-wal beside the target; a ledger
+ * SQLite (sqlite_*.c), NAME.rmfs and NAME.rmfs-wal beside the target; a ledger
  * that several hosts share could stand beside it. docs/ledger.md has the
  * schema.
  *
@@ -54,8 +54,8 @@ struct ledger_slot {
 	uint64_t start, length;
 	uint32_t generation;
 	enum ledger_state state;
-	uint32_t crc;
 	int64_t completed_ns; /* CLOCK_REALTIME */
+	uint32_t crc;
 	uid_t writer_uid;
 	pid_t writer_pid;
 	char command[LEDGER_COMMAND_SIZE];
@@ -103,11 +103,16 @@ void ledger_remove(int dirfd, const char *name);
  * @why  set to one sentence for people on failure; LEDGER_WHY_SIZE bytes
  * Returns 0, -ENOENT (it has none), -EILSEQ (damaged, or not a ledger, or of
  * another target: the header's row does not agree with itself), -EPROTO (made
- * by a newer version; untouched), -EBUSY (open elsewhere), -ENOSPC, -EIO.
+ * by a newer version; untouched), -EBUSY (open elsewhere), -EACCES, -ENOSPC (no
+ * room for its log), -EIO.
  */
 int ledger_open(int dirfd, const char *name, struct ledger **out, char *why);
 
-/* The same for reading only, beside no daemon: nothing is changed on disk. */
+/*
+ * The same for reading only, beside no daemon: nothing is changed on disk, what
+ * a crash left in the log is seen all the same, and read permission is enough.
+ * What would write returns -EROFS then.
+ */
 int ledger_open_readonly(
 	int dirfd, const char *name, struct ledger **out, char *why);
 

@@ -96,7 +96,7 @@ static const char *const files[] = {
 	"-shm",
 	"-journal",
 	LEDGER_NEW,
-	LEDGER_NEW LEDGER_LOG,
+	(LEDGER_NEW LEDGER_LOG),
 };
 
 enum { FILES = COUNT(files), OLD_FILES = 4 };

@@ -92,7 +92,7 @@ static int check_format(const struct ledger *ledger, char *why)
 	memcpy(&page_size, head + 16, sizeof(page_size));
 	memcpy(&version, head + 60, sizeof(version));
 	memcpy(&application, head + 68, sizeof(application));
-	if (memcmp(head, magic, sizeof(magic)) ||
+	if (memcmp(head, magic, sizeof(magic)) != 0 ||
 		be32toh(application) != LEDGER_APPLICATION_ID)
 		return say(ledger, why, -EILSEQ, "is not a ledger");
 	version = be32toh(version);
@@ -115,7 +115,8 @@ static int distrust(sqlite3 *db)
 	rc |= sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	rc |= sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
 	rc |= sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
-	/* Closing must not write either, until all is well. */
+	/* Nor may closing, which would take the log away, too: ledger_close
+	 * copies it home when all is well. */
 	rc |= sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	return rc;
 }
@@ -259,12 +260,8 @@ static int enter_wal(sqlite3 *db)
 /* Take the lock, keep it, and bring home what is in the log. */
 static int recover(struct ledger *ledger)
 {
-	int persist = 1, rc;
+	int rc = enter_wal(ledger->db);
 
-	rc = enter_wal(ledger->db);
-	if (!rc)
-		rc = sqlite3_file_control(
-			ledger->db, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
 	if (!rc)
 		rc = sqlite3_exec(ledger->db, "BEGIN IMMEDIATE; COMMIT", NULL,
 			NULL, NULL);

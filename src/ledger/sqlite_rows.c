@@ -512,7 +512,7 @@ static int check_pages(const struct load *load)
 		rc = sqlite3_step(stmt);
 	if (rc == SQLITE_ROW) {
 		text = (const char *)sqlite3_column_text(stmt, 0);
-		if (!text || strcmp(text, "ok")) {
+		if (!text || strcmp(text, "ok") != 0) {
 			err = -EILSEQ;
 			snprintf(load->why, LEDGER_WHY_SIZE,
 				"%.100s" LEDGER_SUFFIX " is damaged: %.100s",

@@ -115,6 +115,7 @@ static const char *const coverage_changes[] = {
 	"runs = zeroblob(32)",
 	"runs = substr(runs, 1, 16)",
 	"runs = substr(runs, 1, 15)",
+	"runs = zeroblob(16 * 5000)",
 	"runs = NULL",
 	"sum = sum + 1",
 };
@@ -238,7 +239,7 @@ static void copy(const char *from, const char *to)
 {
 	char out[256], source[256];
 
-	strcpy(source, path_of(from));
+	snprintf(source, sizeof(source), "%s", path_of(from));
 	ck_assert_int_eq(
 		unit_run(out, sizeof(out), "cp %s %s", source, path_of(to)), 0);
 }
@@ -378,7 +379,7 @@ START_TEST(symbolic_links_refused)
 {
 	char elsewhere[256];
 
-	strcpy(elsewhere, path_of(".elsewhere"));
+	snprintf(elsewhere, sizeof(elsewhere), "%s", path_of(".elsewhere"));
 	ck_assert_int_eq(rename(path_of(""), elsewhere), 0);
 	ck_assert_int_eq(symlink(elsewhere, path_of("")), 0);
 	refused(-EILSEQ, "is not a ledger");
@@ -396,6 +397,26 @@ START_TEST(folder_refused)
 	ck_assert_int_eq(unlink(path_of("")), 0);
 	ck_assert_int_eq(mkdir(path_of(""), 0755), 0);
 	refused(-EILSEQ, "is not a ledger");
+}
+END_TEST
+
+/* A page that forgets its last row is found, though all others are right. */
+START_TEST(forgotten_row_refused)
+{
+	/* The third page; its header's cell count (SQLite file format, 1.6). */
+	const off_t cells = 2 * 4096 + 4;
+	unsigned char byte;
+	int fd = open(path_of(""), O_RDWR | O_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pread(fd, &byte, 1, cells), 1);
+	ck_assert_uint_eq(byte, SLOTS);
+	byte--;
+	ck_assert_int_eq(pwrite(fd, &byte, 1, cells), 1);
+	close(fd);
+	/* The log would heal it. */
+	ck_assert_int_eq(truncate(path_of("-wal"), 0), 0);
+	refused(-EILSEQ, "is damaged");
 }
 END_TEST
 
@@ -524,6 +545,7 @@ int main(void)
 		newer_version_untouched,
 		symbolic_links_refused,
 		folder_refused,
+		forgotten_row_refused,
 		other_schema_refused,
 		trigger_does_not_run,
 		log_is_made_anew,

@@ -84,7 +84,7 @@ static void mount_image(const char *make)
 
 	*mounted = *no_disk = '\0';
 	if (geteuid())
-		strcpy(no_disk, "not root");
+		snprintf(no_disk, sizeof(no_disk), "not root");
 	else if (unit_run(no_disk, sizeof(no_disk),
 			 "cd %s && truncate -s 320M image && %s image && "
 			 "mkdir disk && mount -o loop image disk",
@@ -185,7 +185,7 @@ static void work_on_full_disk(void)
 
 static int count_durable(void *arg, const struct ledger_slot *slot)
 {
-	struct ledger_slot wanted;
+	struct ledger_slot wanted = {0};
 
 	make_receipt(&wanted, slot->start / 4096);
 	*(unsigned *)arg += same_row(slot, &wanted);
@@ -303,6 +303,21 @@ START_TEST(million_slots_fit)
 }
 END_TEST
 
+/* Receipts, as wide as can be, leave the database as large as it was made. */
+START_TEST(widest_receipts_keep_size)
+{
+	struct stat before, after;
+
+	ck_assert_int_eq(create_pages(MANY), 0);
+	ck_assert_int_eq(stat(path_of(""), &before), 0);
+	open_good();
+	put_receipts(MANY, unit_seed());
+	close_now();
+	ck_assert_int_eq(stat(path_of(""), &after), 0);
+	ck_assert_int_eq(before.st_size, after.st_size);
+}
+END_TEST
+
 static void add_disk(Suite *suite, const char *name, void (*mount_it)(void))
 {
 	TCase *tcase = unit_case(suite, name);
@@ -320,6 +335,7 @@ int main(void)
 	TCase *large = unit_case(suite, "large");
 
 	tcase_add_checked_fixture(large, ledger_setup, ledger_teardown);
+	tcase_add_test(large, widest_receipts_keep_size);
 	tcase_add_test(large, million_slots_fit);
 	add_disk(suite, "ext4", mount_ext4);
 	add_disk(suite, "xfs", mount_xfs);
