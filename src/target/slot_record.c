@@ -44,15 +44,16 @@ static void make_row(
 {
 	const struct receipt *receipt = slot->receipt;
 
-	memset(row, 0, sizeof(*row)); /* rows are compared with memcmp */
-	row->id = target_slot_id(target, slot);
-	row->start = slot->start;
-	row->length = slot->length;
-	row->generation = slot->generation;
-	row->uid = slot->uid;
-	row->gid = slot->gid;
-	row->mode = slot->mode;
-	row->mtime_ns = slot->mtime_ns;
+	*row = (struct ledger_slot){
+		.id = target_slot_id(target, slot),
+		.start = slot->start,
+		.length = slot->length,
+		.generation = slot->generation,
+		.uid = slot->uid,
+		.gid = slot->gid,
+		.mode = slot->mode,
+		.mtime_ns = slot->mtime_ns,
+	};
 	if (!receipt)
 		return;
 	row->state = slot->recorded == RECORDED_DURABLE ? LEDGER_DURABLE
@@ -467,9 +468,10 @@ bool slot_promote(
 
 	slot_lock(target, slot);
 	if (same_receipt(slot, row->generation) && !slot->recording) {
+		/* Of one receipt only the slot's attributes can change. */
 		make_row(target, slot, &now);
-		now.state = LEDGER_DURABLE;
-		still = !memcmp(&now, row, sizeof(now));
+		still = now.uid == row->uid && now.gid == row->gid &&
+			now.mode == row->mode && now.mtime_ns == row->mtime_ns;
 	}
 	if (still)
 		/* From here on taking it back is synced. */

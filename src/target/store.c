@@ -253,7 +253,7 @@ static struct target *known(struct store *store, const char *name)
 static int open_target(
 	struct store *store, const char *name, struct target **out)
 {
-	struct target *target;
+	struct target *target = NULL;
 	bool writable;
 	int fd, err;
 
