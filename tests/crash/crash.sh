@@ -36,11 +36,23 @@ note() {
 need() {
 	local program
 
-	[ "$(id -u)" = 0 ] || skip "mounting images takes root"
 	for program; do
 		command -v "$program" >/dev/null || skip "there is no $program"
 	done
-	[ -e /dev/loop-control ] || skip "there are no loop devices"
+}
+
+# What mounting a filesystem of kind $1 takes, and more programs.
+need_images() {
+	[ "$(id -u)" = 0 ] || skip "mounting images takes root"
+	need "mkfs.$1" "${@:2}"
+	losetup -f >/dev/null 2>&1 || skip "there is no free loop device"
+	grep -qw "$1" /proc/filesystems || modprobe -q "$1" 2>/dev/null ||
+		skip "the kernel has no $1"
+}
+
+need_strace() {
+	need strace
+	strace -o /dev/null true 2>/dev/null || skip "strace may not trace"
 }
 
 # kill -9 of the daemon.
@@ -217,13 +229,15 @@ judge_images() {
 		bash "$TESTS/crash/power.sh" image_is_true "$W/image"
 }
 
-# Add up the last lines of judge.
+# Add up the last lines of judge in the file $1; each is of a $2.
 add_up() {
-	awk '/ receipts, .* lost$/ {
-		images++; receipts += $1; durable += $3; due += $5
+	awk -v what="$2" '/ receipts, .* lost$/ {
+		n++; receipts += $1; durable += $3; due += $5
+		wrong += $7; lost += $9
 	}
 	END {
-		printf "%d images, %d receipts, %d of them durable, %d due\n",
-			images, receipts, durable, due
+		printf "%d %s, %d receipts (%d durable), %d due, ", n, what,
+			receipts, durable, due
+		printf "%d false, %d lost\n", wrong, lost
 	}' "$1"
 }

@@ -49,7 +49,7 @@ test_killed_daemon_leaves_only_true_receipts() {
 		((round % 20)) || finish_job
 	done
 	finish_job
-	note "$KILLS kills: $(add_up "$W/verdicts")"
+	note "$(add_up "$W/verdicts" kills)"
 	note "$(grep -c ' seen ' "$DIARY") receipts seen before a kill"
 }
 

@@ -35,7 +35,7 @@ job() {
 }
 
 whole_job() {
-	need strace
+	need_strace
 	mkdir -p "$SOURCE" "$MNT"
 	strace -f -y -ttt -o "$W/create" -e trace="$TRACED" \
 		rmfsctl create --size 128K --slot-size 16K "$SOURCE/big"

@@ -19,7 +19,7 @@ image_is_true() {
 }
 
 power_cuts() {
-	need qemu-storage-daemon "mkfs.$1"
+	need_images "$1" qemu-storage-daemon
 	start_recording "$1"
 	write_under_recording
 	stop_recording
@@ -27,7 +27,7 @@ power_cuts() {
 		cat "$W/verdicts" "$W/complaints"
 		fail "$1, seed $SEED"
 	}
-	note "$1: $(add_up "$W/verdicts")"
+	note "$1: $(add_up "$W/verdicts" "power cuts")"
 }
 
 # After a power cut on ext4 durable receipts are there, and all are true.
@@ -42,7 +42,7 @@ test_power_cut_on_xfs_leaves_only_true_receipts() {
 
 # rmfs with a bug put in on purpose: some image must show it.
 catches() {
-	need qemu-storage-daemon mkfs.ext4
+	need_images ext4 qemu-storage-daemon
 	[ -x "${PLANTED:-}/rmfs" ] || skip "no build with planted bugs"
 	PATH=$PLANTED:$PATH
 	start_recording ext4

@@ -78,7 +78,7 @@ heal() {
 fail_each() {
 	local n total=0 names
 
-	need strace
+	need_strace
 	for ((n = 1; ; n++)); do
 		rm -rf "$SOURCE"
 		: >"$DIARY"
@@ -165,7 +165,7 @@ cut_power() {
 # Bytes that the device refused are never durable, though later syncs succeed;
 # written again they are, and that is true.
 test_refused_bytes_are_never_durable() {
-	need nbdkit nbdfuse mkfs.ext4
+	need_images ext4 nbdkit nbdfuse
 	start_weak_device
 	serve 128K 16K
 	write_slot "${S[0]}"
@@ -197,7 +197,7 @@ test_refused_bytes_are_never_durable() {
 # void while the page stays in its cache (seen on ext4): whoever opens the
 # target again must not build on it.
 test_refused_bytes_are_healed_by_reopening() {
-	need nbdkit nbdfuse mkfs.ext4
+	need_images ext4 nbdkit nbdfuse
 	start_weak_device
 	serve 128K 16K
 	write_slot "${S[1]}"
@@ -215,7 +215,7 @@ test_refused_bytes_are_healed_by_reopening() {
 # A device that refuses everything from some moment on: nothing written since is
 # durable, all that was durable before is.
 test_dead_device_loses_nothing_durable() {
-	need nbdkit nbdfuse mkfs.ext4
+	need_images ext4 nbdkit nbdfuse
 	start_weak_device
 	serve 128K 16K
 	fill_all
