@@ -202,6 +202,10 @@ deps:
 bench-core: $(O)/tests/bench/core
 	@$< $(or $(DIR),$(O))
 
+.PHONY: bench-receipts
+bench-receipts: all $(O)/tests/bench/receipts
+	@O=$(abspath $(O)) tests/bench/receipts.sh $(or $(DIR),$(abspath $(O)))
+
 # ---- installing -------------------------------------------------------------
 # Every name that a manual page of section 3 describes leads to it.
 MAN := $(sort $(wildcard docs/man/*.[1-8]))
@@ -262,7 +266,7 @@ $(O)/ranged_mmap.pc: src/core/ranged_mmap.pc.in
 
 # ---- reading the code by machine --------------------------------------------
 SOURCES := $(sort $(wildcard include/*.h src/*/*.[ch] tests/*/*.[ch]))
-SCRIPTS := $(sort .ci/run $(wildcard tests/*.sh tests/run \
+SCRIPTS := $(sort .ci/run $(wildcard tests/*.sh tests/run tests/bench/*.sh \
 	tests/mount/*.sh tests/crash/*.sh))
 TIDY_FLAGS = $(ALL_CPPFLAGS) $(FUSE_CFLAGS) $(CHECK_CFLAGS) -Itests/unit \
 	-std=gnu11 -Wno-unknown-warning-option
@@ -313,6 +317,7 @@ help:
 	@echo 'make check    all tests; T=NAME selects some, V=1 shows their output'
 	@echo 'make install  under PREFIX ($(PREFIX)), below DESTDIR; uninstall'
 	@echo 'make bench-core  the library beside pwrite and plain mmap; DIR=where'
+	@echo 'make bench-receipts  receipts a second, and what a ledger costs; DIR='
 	@echo 'make deps     install the Debian packages that are missing'
 	@echo 'make fuzz     the fuzzers, FUZZ_S seconds each'
 	@echo 'make lint     shellcheck, cppcheck and clang-tidy'
