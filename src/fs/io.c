@@ -69,6 +69,8 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		read_data(req, node.target, size, offset);
 	else if (node.kind == KIND_SLOT)
 		read_slot(req, &node, size, offset);
+	else if (node.kind == KIND_CTL)
+		ctl_read(req, fi, size);
 	else if (text_kind(node.kind))
 		read_text(req, (struct text *)(uintptr_t)fi->fh, size, offset);
 	else
@@ -219,6 +221,10 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
 
 	if (!node_or_reply(req, ino, &node))
 		return;
+	if (node.kind == KIND_CTL) {
+		ctl_write(req, &node, in, fi);
+		return;
+	}
 	if (node.kind != KIND_SLOT || !fi->fh) {
 		reply_error(req, -EBADF);
 		return;
@@ -372,7 +378,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		return;
 	}
 	if (node.kind != KIND_SLOT) {
-		/* tar restores the times and modes of folders. */
+		/* tar restores the times and modes of folders; a ctl has no
+		 * size to be set. */
 		op_getattr(req, ino, fi);
 		return;
 	}

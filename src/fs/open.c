@@ -153,7 +153,9 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	if (!node_or_reply(req, ino, &node))
 		return;
-	if (writing && node.kind != KIND_SLOT)
+	if (node.kind == KIND_CTL)
+		ctl_open(req, fi);
+	else if (writing && node.kind != KIND_SLOT)
 		reply_error(req, -EPERM);
 	else if (writing)
 		open_for_writing(req, &node, fi, false);
@@ -299,6 +301,8 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		release_writer(req, &node, fi);
 		return;
 	}
+	if (node.kind == KIND_CTL)
+		ctl_release(fi);
 	if (text_kind(node.kind)) {
 		text = (struct text *)(uintptr_t)fi->fh;
 		free(text->bytes);

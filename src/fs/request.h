@@ -124,6 +124,13 @@ struct timespec text_time(int64_t ns);
 /* Tell the kernel, soon, to forget what it has cached of @node. */
 void notify_changed(struct fs *fs, const struct node *node);
 
+/* ctl.c: a handle of KIND_CTL. */
+void ctl_open(fuse_req_t req, struct fuse_file_info *fi);
+void ctl_release(const struct fuse_file_info *fi);
+void ctl_read(fuse_req_t req, const struct fuse_file_info *fi, size_t size);
+void ctl_write(fuse_req_t req, const struct node *node, struct fuse_bufvec *in,
+	const struct fuse_file_info *fi);
+
 /* Handlers, by file. tree.c: */
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

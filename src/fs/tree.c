@@ -12,6 +12,7 @@ static const struct {
 	const char *name;
 	enum kind kind;
 } target_tree[] = {
+	{"ctl", KIND_CTL},
 	{"data", KIND_DATA},
 	{"ranges", KIND_RANGES},
 	{"receipts", KIND_RECEIPTS},
@@ -90,6 +91,8 @@ int node_stat(struct fs *fs, const struct node *node, struct stat *st)
 	};
 	if (node->kind == KIND_DATA)
 		err = stat_data(node->target, st);
+	else if (node->kind == KIND_CTL)
+		st->st_mode = S_IFREG | 0600;
 	else if (text_kind(node->kind))
 		err = stat_text(node, st);
 	st->st_atim = st->st_mtim;

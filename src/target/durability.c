@@ -13,7 +13,7 @@
 
 struct entry {
 	struct target *target;
-	struct slot *slot;
+	struct slot *slot; /* NULL: only waits for what is queued */
 	uint32_t generation;
 	struct durable_waiter *waiter; /* may be NULL */
 };
@@ -99,6 +99,19 @@ void durability_wait(
 	waiter->done(waiter, err);
 }
 
+void durability_drain(struct target *target, struct durable_waiter *waiter)
+{
+	struct entry entry = {.target = target, .waiter = waiter};
+	int err = 0;
+
+	if (target->durability && target->ledger) {
+		err = add(target->durability, &entry);
+		if (!err)
+			return;
+	}
+	waiter->done(waiter, err);
+}
+
 /* ---- a batch: up to LEDGER_BATCH_MAX entries of one target -----------------
  */
 
@@ -123,8 +136,9 @@ static void make_rows(struct batch *batch)
 	for (size_t i = 0; i < batch->count; i++) {
 		const struct entry *entry = &batch->entries[i];
 
-		if (slot_durable_row(batch->target, entry->slot,
-			    entry->generation, &batch->rows[batch->row_count]))
+		if (entry->slot && slot_durable_row(batch->target, entry->slot,
+					   entry->generation,
+					   &batch->rows[batch->row_count]))
 			batch->row_count++;
 	}
 }
@@ -182,7 +196,7 @@ static void finish(
 		uint32_t generation;
 		int result = err;
 
-		if (!err &&
+		if (!err && entry->slot &&
 			slot_awaits_durable(
 				entry->target, entry->slot, &generation) &&
 			generation == entry->generation) {

@@ -45,6 +45,9 @@ void durability_add(
 void durability_wait(struct target *target, struct slot *slot,
 	struct durable_waiter *waiter);
 
+/* Call @waiter->done when every receipt queued before is durable or gone. */
+void durability_drain(struct target *target, struct durable_waiter *waiter);
+
 /* Finish what is queued, then stop. May be called again. */
 void durability_stop(struct durability *durability);
 

@@ -5,7 +5,7 @@
 # A target of 1G in slots of 64M shows the documented tree and names.
 test_names_are_as_documented() {
 	serve 1G 64M
-	for entry in data ranges receipts status; do
+	for entry in ctl data ranges receipts status; do
 		[ -e "$MNT/big/$entry" ] || fail "no $entry"
 	done
 	[ ${#S[@]} = 16 ]
