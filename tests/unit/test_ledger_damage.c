@@ -83,6 +83,7 @@ static const char *const meta_changes[] = {
 	"size = size * 2",
 	"slot_size = 0",
 	"boot = 'another'",
+	"file = file + 1",
 	"sum = sum + 1",
 };
 
