@@ -157,10 +157,10 @@ static void finish_write(struct task *task)
 			task->writer, task->bytes, task->len, task->offset);
 		if (task->result != SLOT_BLOCKED)
 			break;
-		err = slot_unblock(target, slot, false);
+		err = slot_unblock(target, slot, task->writer, false);
 	}
 	if (!err && task->result < 0)
-		(void)slot_unblock(target, slot, true);
+		(void)slot_unblock(target, slot, task->writer, true);
 	else if (!err && task->fi.flags & (O_SYNC | O_DSYNC))
 		err = slot_sync(target, slot);
 	if (err)
@@ -249,7 +249,8 @@ static void fallocate_and_reply(struct task *task)
 		err = slot_fallocate(
 			task->writer, task->mode, task->offset, task->len);
 	} while (err == SLOT_BLOCKED &&
-		 !(err = slot_unblock(node->target, node->slot, false)));
+		 !(err = slot_unblock(
+			   node->target, node->slot, task->writer, false)));
 	task_end(task, err);
 }
 
@@ -347,7 +348,7 @@ static void unblock_and_set(struct task *task)
 	int err;
 
 	slot_stat(node->target, node->slot, &st);
-	err = slot_unblock(node->target, node->slot,
+	err = slot_unblock(node->target, node->slot, task->writer,
 		task->attr.st_size < st.st_size || !task->attr.st_size);
 	if (err)
 		task_end(task, err);

@@ -78,7 +78,7 @@ static void open_slot(struct task *task)
 /* What was covered is about to be forgotten: in the ledger first. */
 static void unblock_and_open(struct task *task)
 {
-	int err = slot_unblock(task->node.target, task->node.slot, true);
+	int err = slot_unblock(task->node.target, task->node.slot, NULL, true);
 
 	if (err)
 		task_end(task, err);

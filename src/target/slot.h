@@ -194,10 +194,14 @@ int slot_settle(struct writer *writer);
  * Take back from the ledger what a change would make false; it is on disk
  * before a durable receipt's bytes may change. And leave behind the pages
  * of a slot that the disk has refused; see slot_fail. Blocks.
+ * Nothing is taken back if the change would be refused by now: then trying it
+ * again says why.
+ * @writer  the handle that wants the change; NULL for an open, and by path
  * @resets  the change empties or shortens the slot: no coverage may be left
  * Returns 0, the ledger's error, or -EIO: then the change must not happen.
  */
-int slot_unblock(struct target *target, struct slot *slot, bool resets);
+int slot_unblock(struct target *target, struct slot *slot,
+	const struct writer *writer, bool resets);
 
 /*
  * Write the slot's bytes to disk and wait. Blocks.

@@ -339,7 +339,15 @@ static int leave_pages(struct target *target, struct slot *slot)
 	return err;
 }
 
-int slot_unblock(struct target *target, struct slot *slot, bool resets)
+/* Is the slot still for this one to change? Others came meanwhile, perhaps, and
+ * what they wrote, or were given, is not to be touched. */
+static bool still_admitted(const struct slot *slot, const struct writer *writer)
+{
+	return slot->writer == writer && (writer || !slot->receipt);
+}
+
+int slot_unblock(struct target *target, struct slot *slot,
+	const struct writer *writer, bool resets)
 {
 	int err = 0;
 
@@ -355,7 +363,9 @@ int slot_unblock(struct target *target, struct slot *slot, bool resets)
 		end_recording(target, slot);
 		return err;
 	}
-	if (slot->recorded < (resets ? RECORDED_COVERAGE : RECORDED_COMPLETE)) {
+	if (!still_admitted(slot, writer) ||
+		slot->recorded <
+			(resets ? RECORDED_COVERAGE : RECORDED_COMPLETE)) {
 		end_recording(target, slot);
 		return 0;
 	}

@@ -76,12 +76,13 @@ static inline struct writer *open_slot(bool empty)
 }
 
 /* A change as the file system makes it: what blocks it is taken back. */
-#define unblocked(of, resets, change)                                          \
-	({                                                                     \
-		ssize_t answer_;                                               \
-		while ((answer_ = (change)) == SLOT_BLOCKED)                   \
-			ck_assert_int_eq(slot_unblock(target, of, resets), 0); \
-		answer_;                                                       \
+#define unblocked(of, resets, change)                                         \
+	({                                                                    \
+		ssize_t answer_;                                              \
+		while ((answer_ = (change)) == SLOT_BLOCKED)                  \
+			ck_assert_int_eq(                                     \
+				slot_unblock(target, of, writer, resets), 0); \
+		answer_;                                                      \
 	})
 
 static inline ssize_t write_slot(

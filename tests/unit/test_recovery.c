@@ -105,7 +105,7 @@ static struct writer *open_slot(bool empty)
 
 	while ((err = slot_open(target, slot, &alice, empty, &waiter,
 			&writer)) == SLOT_BLOCKED)
-		must(slot_unblock(target, slot, true) == 0);
+		must(slot_unblock(target, slot, NULL, true) == 0);
 	must(err == 0);
 	return writer;
 }
@@ -116,7 +116,7 @@ static void put(struct writer *writer, uint64_t offset, size_t len)
 
 	while ((n = slot_write(writer, bytes + offset, len, offset)) ==
 		SLOT_BLOCKED)
-		must(slot_unblock(target, slot, false) == 0);
+		must(slot_unblock(target, slot, writer, false) == 0);
 	must(n == (ssize_t)len);
 }
 

@@ -101,6 +101,24 @@ START_TEST(complete_slot_is_not_opened)
 }
 END_TEST
 
+/* An open that was blocked, and comes late to take the record back, leaves
+ * alone a slot that another has completed or is writing. */
+START_TEST(late_unblock_spares_others)
+{
+	struct writer *writer = open_slot(true), *second;
+
+	put(writer, 0, SLOT);
+	ck_assert_int_eq(flush(writer), 0);
+	ck_assert_int_eq(slot_unblock(target, slot, NULL, true), 0);
+	ck_assert(complete());
+	slot_release(writer);
+	ck_assert_int_eq(slot_unblock(target, slot, NULL, true), 0);
+	ck_assert(complete());
+	ck_assert_int_eq(try_open(&bob, true, &second), -EPERM);
+	assert_true_receipt(slot);
+}
+END_TEST
+
 /* Revoking empties the slot and takes it from the handle that is open. */
 START_TEST(revoke_displaces_writer)
 {
@@ -237,6 +255,7 @@ int main(void)
 		flushed_writer_parks_second,
 		parked_writer_gives_up,
 		complete_slot_is_not_opened,
+		late_unblock_spares_others,
 		revoke_displaces_writer,
 		attributes_change_no_state,
 		NULL,

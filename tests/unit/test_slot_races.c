@@ -103,7 +103,8 @@ static struct writer *open_slot(struct slot *slot, bool empty)
 			target, slot, &alice, empty, &turn.waiter, &writer);
 		if (err == SLOT_PARKED)
 			err = wait_turn(&turn) ? -EBUSY : SLOT_PARKED;
-		if (err == SLOT_BLOCKED && slot_unblock(target, slot, true))
+		if (err == SLOT_BLOCKED &&
+			slot_unblock(target, slot, NULL, true))
 			err = -EIO;
 	} while (err == SLOT_PARKED || err == SLOT_BLOCKED);
 	return err ? NULL : writer;
@@ -119,7 +120,7 @@ static void write_some(struct writer *writer, uint64_t *random)
 	if (offset + len > SLOT)
 		len = SLOT - offset;
 	while (slot_write(writer, block, len, offset) == SLOT_BLOCKED)
-		(void)slot_unblock(target, writer->slot, false);
+		(void)slot_unblock(target, writer->slot, writer, false);
 }
 
 static void write_all(struct writer *writer, uint64_t *random)
@@ -130,7 +131,7 @@ static void write_all(struct writer *writer, uint64_t *random)
 	for (uint64_t at = 0; at < SLOT; at += sizeof(block))
 		while (slot_write(writer, block, sizeof(block), at) ==
 			SLOT_BLOCKED)
-			(void)slot_unblock(target, writer->slot, false);
+			(void)slot_unblock(target, writer->slot, writer, false);
 }
 
 static void truncate_some(struct writer *writer, uint64_t *random)
@@ -139,7 +140,7 @@ static void truncate_some(struct writer *writer, uint64_t *random)
 
 	while (slot_truncate(target, writer->slot, writer, size, NULL) ==
 		SLOT_BLOCKED)
-		(void)slot_unblock(target, writer->slot, true);
+		(void)slot_unblock(target, writer->slot, writer, true);
 }
 
 static void flush(struct writer *writer)
