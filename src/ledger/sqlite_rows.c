@@ -494,7 +494,9 @@ static int load_coverages(const struct load *load)
 		"SELECT coverage.id, coverage.generation, overrun,"
 		" coverage.size, runs, coverage.sum, length, start"
 		" FROM slot CROSS JOIN coverage ON coverage.id = slot.id"
-		" AND coverage.generation = slot.generation",
+		/* As they are read: a flipped bit can make a 0 a blob. */
+		" AND CAST(coverage.generation AS INTEGER)"
+		" = CAST(slot.generation AS INTEGER)",
 		load->coverage, &count);
 }
 

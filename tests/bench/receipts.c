@@ -116,6 +116,7 @@ int main(int argc, char **argv)
 	struct job job = {.target = argc == 3 ? argv[1] : NULL};
 	uint64_t writers = argc == 3 ? strtoull(argv[2], NULL, 10) : 0;
 	int status, failed = 0;
+	uint64_t slots;
 	double start;
 
 	if (!writers) {
@@ -136,7 +137,7 @@ int main(int argc, char **argv)
 		failed |= status;
 	if (failed)
 		return 1;
-	printf("%.0f\n",
-		(double)((job.size - 1) / job.slot_size + 1) / (now() - start));
+	slots = (job.size - 1) / job.slot_size + 1;
+	printf("%.0f\n", (double)slots / (now() - start));
 	return 0;
 }
