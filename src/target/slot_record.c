@@ -3,7 +3,9 @@
  *
  * slot.recording is a lock that may be held while its holder blocks: set and
  * cleared under the slot's lock, and waited for with the stripe's condition.
- * While it is set no byte, size or coverage of the slot changes. Only
+ * While it is set no change of the slot begins; and none is under way when a
+ * receipt is on its way, only when partial coverage is: what such a write then
+ * adds is not recorded, what it takes away by failing is forgotten after. Only
  * the durability worker writes a slot's row without it, and it leaves alone any
  * slot that has it set, checked while no other row can be written.
  *

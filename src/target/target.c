@@ -129,9 +129,8 @@ bool target_intact(const struct target *target)
 /* Nobody knows which bytes were lost: whatever is not durable is. */
 static void empty_undurable(struct target *target)
 {
-	for (uint64_t id = 1; id <= target->slot_count; id++) {
+	for (uint64_t id = 1; id <= target->slot_count; id++)
 		(void)slot_fail(target, target_slot(target, id));
-	}
 }
 
 /* After a sync: @result is 0 or -1 with errno. sync_lock is held. */
